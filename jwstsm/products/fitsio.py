@@ -1,0 +1,258 @@
+"""Reading and writing products: FITS files as the archive lays them out, written whole or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import yaml
+from astropy.io import fits
+
+from jwstsm.core.fitsarray import read_image
+from jwstsm.errors import InputError
+from jwstsm.products import asdf_block, model
+
+__all__ = ["atomic", "layouts", "read", "read_header", "sha256", "split_name", "suffix_of", "write"]
+
+# keywords that describe the storage of an array; the writer makes them anew
+_STRUCTURE = re.compile(
+    r"^(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|BSCALE|BZERO|EXTEND|EXTNAME|CHECKSUM|DATASUM|TFIELDS|THEAP|"
+    r"T(TYPE|FORM|UNIT|DISP|DIM|SCAL|ZERO|NULL)\d+)$"
+)
+
+
+@functools.cache
+def layouts() -> dict:
+    """Return the table of product layouts (``layouts.yaml``)."""
+    return yaml.safe_load(resources.files("jwstsm.products").joinpath("layouts.yaml").read_text())
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` if the block succeeds, remove it otherwise."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def split_name(path: str | Path) -> tuple[str, str]:
+    """Split ``.../jw..._nrca1_rate.fits`` into ``("jw..._nrca1", "rate")``; the suffix is "" if there is none."""
+    stem = Path(path).name.removesuffix(".gz").removesuffix(".fits").removesuffix(".asdf")
+    base, _, suffix = stem.rpartition("_")
+    return (base, suffix) if base else (stem, "")
+
+
+def suffix_of(path: str | Path, hdus: fits.HDUList) -> str:
+    """Return the layout of a file: by its name, else by ``DATAMODL`` and the extensions it has.
+
+    Raises
+    ------
+    InputError
+        If the file is of no known kind.
+    """
+    suffix = split_name(path)[1]
+    if suffix in layouts():
+        return suffix
+    datamodel = str(hdus[0].header.get("DATAMODL", ""))
+    names = {h.name for h in hdus}
+    by_model = {"Level1bModel": "uncal", "RampModel": "ramp", "CubeModel": "rateints"}
+    if datamodel in by_model:
+        return by_model[datamodel]
+    if datamodel == "ImageModel" or {"SCI", "ERR", "DQ"} <= names:
+        return "i2d" if "WHT" in names else "rate"
+    known = ", ".join(layouts())
+    raise InputError(
+        f"{Path(path).name}: neither its name nor its DATAMODL keyword ('{datamodel}') says what it is; "
+        f"known product suffixes are {known}"
+    )
+
+
+@contextmanager
+def _opened(path: Path):
+    """Open a FITS file and turn every way in which it can be damaged into one clear message."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        with fits.open(path, memmap=True, lazy_load_hdus=False, output_verify="silentfix") as hdus:
+            size = path.stat().st_size
+            last = hdus[-1]
+            end = last.fileinfo()["datLoc"] + last.fileinfo()["datSpan"]
+            if not str(path).endswith(".gz") and size < end:
+                raise InputError(
+                    f"{path.name}: the file is truncated ({size} of {end} bytes are there); download or make it again"
+                )
+            yield hdus
+    except (OSError, ValueError, KeyError, TypeError, fits.VerifyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(f"{path.name}: cannot be read as FITS ({error}); download or make it again") from error
+
+
+def read_header(path: str | Path) -> fits.Header:
+    """Return the primary header with the ``SCI`` keywords behind it, reading nothing else.
+
+    Raises
+    ------
+    InputError
+        If the file is not FITS.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        header = fits.getheader(path, 0)
+        header.extend(fits.getheader(path, 1), unique=True, strip=True)
+    except (OSError, IndexError, ValueError, fits.VerifyError) as error:
+        raise InputError(f"{path.name}: its header cannot be read ({error}); download or make it again") from error
+    return header
+
+
+def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model.Product:
+    """Read a product.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with a known suffix (see ``layouts.yaml``), or whose ``DATAMODL`` says what it is.
+    integrations : (int, int), optional
+        Of a ramp, read only integrations ``first`` to ``last - 1`` (0-based).
+
+    Returns
+    -------
+    Product
+        A :class:`Ramp`, :class:`Slope`, :class:`Mosaic`, ...
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, not FITS, or lacks its ``SCI`` array.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        suffix = suffix_of(path, hdus)
+        layout = layouts()[suffix]
+        kind = getattr(model, layout["class"])
+        product = kind(primary=_clean(hdus[0].header), path=path, suffix=suffix)
+        first_hdu = next(iter(layout["hdus"]))
+        if first_hdu not in hdus:
+            raise InputError(f"{path.name}: extension {first_hdu} is missing; the file is not a complete {suffix} product")
+        for hdu in hdus[1:]:
+            entry = layout["hdus"].get(hdu.name)
+            if hdu.name == "ASDF" and isinstance(hdu, fits.BinTableHDU):
+                product.wcs, record = asdf_block.decode(hdu)
+                product.history = list(record.get("steps", []))
+            elif entry is None:
+                product.others.append(hdu.copy())
+            else:
+                _read_hdu(product, hdu, entry, suffix, integrations)
+    if isinstance(product, model.Ramp):
+        product.first_integration = integrations[0] if integrations else 0
+        _complete_ramp(product)
+    return product
+
+
+def _read_hdu(product, hdu, entry, suffix: str, integrations) -> None:
+    attribute, dtype, _ = entry
+    product.headers[hdu.name] = _clean(hdu.header)
+    if dtype == "table":
+        product.tables[hdu.name] = np.array(hdu.data).view(np.recarray) if hdu.data is not None else None
+        return
+    if suffix == "uncal" and dtype == "uint16":
+        dtype = "float32"  # what stage 1 works in
+    per_integration = attribute in ("data", "groupdq", "zeroframe", "refout") and isinstance(product, model.Ramp)
+    where = (slice(*integrations),) if integrations and per_integration else ()
+    setattr(product, attribute, read_image(hdu, dtype, where))
+
+
+def _complete_ramp(ramp: model.Ramp) -> None:
+    """Give a raw ramp empty DQ planes and check that its array fits the header."""
+    if ramp.data.ndim != 4:
+        raise InputError(f"{ramp.name}: SCI has {ramp.data.ndim} axes, a ramp has 4 (nints, ngroups, ny, nx)")
+    ngroups = int(ramp.require("NGROUPS"))
+    if ngroups != ramp.data.shape[1]:
+        raise InputError(
+            f"{ramp.name}: keyword NGROUPS is {ngroups} but the SCI array has {ramp.data.shape[1]} groups; "
+            "the file is damaged, download it again"
+        )
+    if ramp.groupdq is None:
+        ramp.groupdq = np.zeros(ramp.data.shape, np.uint8)
+    if ramp.pixeldq is None:
+        ramp.pixeldq = np.zeros(ramp.data.shape[2:], np.uint32)
+
+
+def _clean(header: fits.Header) -> fits.Header:
+    """Copy a header without the keywords that describe storage."""
+    out = header.copy()
+    for keyword in {k for k in out if _STRUCTURE.match(k)}:
+        out.remove(keyword, remove_all=True, ignore_missing=True)
+    return out
+
+
+def write(product: model.Product, path: str | Path, suffix: str | None = None) -> Path:
+    """Write a product with the archive's extensions, whole or not at all.
+
+    Parameters
+    ----------
+    product : Product
+    path : str or Path
+        Where to; the file appears only when it is complete.
+    suffix : str, optional
+        Layout to use; default ``product.suffix``.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    layout = layouts()[suffix or product.suffix]
+    primary = product.primary.copy()
+    primary["FILENAME"] = (path.name, "Name of the file")
+    primary["DATAMODL"] = (layout["datamodel"], "Type of data model")
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    primary["DATE"] = (now, "UTC date file created")
+    hdus = fits.HDUList([fits.PrimaryHDU(header=primary)])
+    unit = product.sci.get("BUNIT") or layout["unit"]
+    for name, (attribute, dtype, unit_rule) in layout["hdus"].items():
+        hdu = _make_hdu(product, name, attribute, dtype, {"unit": unit, "unit2": f"({unit})^2"}.get(unit_rule, unit_rule))
+        if hdu is not None:
+            hdus.append(hdu)
+    hdus.extend(product.others)
+    hdus.append(asdf_block.encode(product.wcs, {"steps": product.history}))
+    with atomic(path) as part:
+        # the suffix of the temporary name would otherwise hide that the file is plain FITS
+        hdus.writeto(part, overwrite=True, output_verify="silentfix")
+    product.path = path
+    return path
+
+
+def _make_hdu(product, name: str, attribute: str, dtype: str, unit: str):
+    header = product.headers.get(name)
+    header = header.copy() if header is not None else fits.Header()
+    if dtype == "table":
+        table = product.tables.get(name)
+        return None if table is None else fits.BinTableHDU(np.asarray(table), header=header, name=name)
+    array = getattr(product, attribute, None)
+    if array is None or np.isscalar(array):
+        return None
+    if unit:
+        header["BUNIT"] = (unit, "physical units of the array values")
+    return fits.ImageHDU(np.asarray(array).astype(dtype, copy=False), header=header, name=name)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as a hexadecimal string."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

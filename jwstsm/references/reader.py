@@ -1,0 +1,200 @@
+"""The reference files of one exposure: opened on first use, memory-mapped, cut to the exposure's window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from jwstsm.core import dq
+from jwstsm.core.fitsarray import read_image
+from jwstsm.errors import ReferenceError_
+
+__all__ = ["ReferenceFile", "References", "Window"]
+
+
+class Window:
+    """The part of a detector that an exposure has read: 1-based corner and size [pixel]."""
+
+    def __init__(self, xstart: int, ystart: int, nx: int, ny: int) -> None:
+        self.xstart, self.ystart, self.nx, self.ny = xstart, ystart, nx, ny
+
+    @classmethod
+    def of(cls, readout) -> Window:
+        """Return the window of a :class:`~jwstsm.products.Readout`."""
+        return cls(readout.xstart, readout.ystart, readout.nx, readout.ny)
+
+
+class ReferenceFile:
+    """One reference file; arrays are cut to the window of the exposure and read only where they are needed.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        Reference type, such as ``dark``.
+    window : Window or None
+        Window of the exposure; None reads whole arrays.
+    """
+
+    def __init__(self, path: str | Path, kind: str, window: Window | None = None) -> None:
+        self.path = Path(path)
+        self.kind = kind
+        self.window = window
+
+    @property
+    def name(self) -> str:
+        """File name, as it is recorded in ``R_*`` keywords."""
+        return self.path.name
+
+    @cached_property
+    def _hdus(self) -> fits.HDUList:
+        try:
+            return fits.open(self.path, memmap=True)
+        except OSError as error:
+            raise ReferenceError_(f"reference {self.kind} {self.path} cannot be opened: {error}") from error
+
+    @cached_property
+    def tree(self) -> dict:
+        """The tree of an ASDF reference (arrays are loaded)."""
+        import asdf
+
+        try:
+            with asdf.open(self.path, lazy_load=False, memmap=False) as file:
+                return file.tree
+        except Exception as error:  # asdf raises many kinds for a damaged file
+            raise ReferenceError_(f"reference {self.kind} {self.path} cannot be opened: {error}") from error
+
+    def asdf(self) -> dict:
+        """Return :attr:`tree`."""
+        return self.tree
+
+    def has(self, ext: str) -> bool:
+        """Whether the file has an extension of that name."""
+        return ext in self._hdus
+
+    def header(self, ext: int | str = 0) -> fits.Header:
+        """Return the header of an extension (default the primary)."""
+        return self._hdus[ext].header
+
+    def table(self, ext: str | int) -> np.recarray:
+        """Return a binary table.
+
+        Raises
+        ------
+        ReferenceError_
+            If the file has no such table.
+        """
+        return self._hdu(ext).data
+
+    def array(self, ext: str = "SCI", dtype=np.float32, cut: bool = True) -> np.ndarray:
+        """Return an array, native-endian and C-contiguous, its last two axes cut to the window.
+
+        Parameters
+        ----------
+        ext : str
+            Extension name.
+        dtype : dtype
+        cut : bool
+            Cut to the exposure's window; the file must cover it.
+
+        Returns
+        -------
+        (..., ny, nx) ndarray
+            Not writeable: reference arrays are shared.
+        """
+        hdu = self._hdu(ext)
+        shape = hdu.shape
+        where: tuple = ()
+        if cut and self.window is not None and len(shape) >= 2:
+            where = (slice(None),) * (len(shape) - 2) + self._slices(shape[-2:])
+        try:
+            out = read_image(hdu, dtype, where)
+        except (OSError, ValueError, TypeError) as error:
+            raise ReferenceError_(f"reference {self.kind} {self.path.name}: {ext} cannot be read ({error})") from error
+        out.flags.writeable = False
+        return out
+
+    def dq(self, ext: str = "DQ", cut: bool = True) -> np.ndarray | None:
+        """Return a DQ plane in the pipeline's bits, translated through the file's ``DQ_DEF`` table; None if it has none."""
+        if not self.has(ext) or self._hdu(ext).shape == ():
+            return None
+        definitions = self._hdus["DQ_DEF"].data if self.has("DQ_DEF") else None
+        raw = self.array(ext, dtype=np.uint32, cut=cut)
+        out = dq.translate(raw, definitions)
+        out.flags.writeable = False
+        return out
+
+    def _hdu(self, ext):
+        try:
+            return self._hdus[ext]
+        except KeyError:
+            raise ReferenceError_(
+                f"reference {self.kind} {self.path.name} has no extension {ext}; it is not a {self.kind} reference"
+            ) from None
+
+    def _slices(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        """Return the (y, x) slices of this file's plane that cover the window."""
+        ny, nx = shape
+        window = self.window
+        head = self._hdus[0].header
+        y0 = window.ystart - int(head.get("SUBSTRT2", 1))
+        x0 = window.xstart - int(head.get("SUBSTRT1", 1))
+        if (ny, nx) == (window.ny, window.nx):
+            return slice(0, ny), slice(0, nx)
+        if y0 < 0 or x0 < 0 or y0 + window.ny > ny or x0 + window.nx > nx:
+            raise ReferenceError_(
+                f"reference {self.kind} {self.path.name} covers {nx} x {ny} pixels from "
+                f"({head.get('SUBSTRT1', 1)}, {head.get('SUBSTRT2', 1)}), not the exposure's {window.nx} x {window.ny} "
+                f"from ({window.xstart}, {window.ystart}); give another file by references in the config or another context"
+            )
+        return slice(y0, y0 + window.ny), slice(x0, x0 + window.nx)
+
+
+class References(Mapping):
+    """The reference files of one exposure by type; ``None`` where the best reference is ``N/A``.
+
+    Parameters
+    ----------
+    files : mapping of str to str or None
+        Reference type to path, or None for ``N/A``.
+    window : Window or None
+        Window that arrays are cut to.
+    context : str
+        CRDS context, for the products' headers.
+    """
+
+    def __init__(self, files: Mapping[str, Any], window: Window | None = None, context: str = "") -> None:
+        self._files = dict(files)
+        self._open: dict[str, ReferenceFile] = {}
+        self.window = window
+        self.context = context
+        self.used: dict[str, str] = {}
+
+    def __getitem__(self, kind: str) -> ReferenceFile | None:
+        if kind not in self._files:
+            raise ReferenceError_(
+                f"no reference of type '{kind}' was selected for this exposure; "
+                f"make the reference lock again, or name a file with override_{kind}"
+            )
+        path = self._files[kind]
+        self.used[kind] = "N/A" if path is None else f"crds://{Path(path).name}"
+        if path is None:
+            return None
+        if kind not in self._open:
+            self._open[kind] = ReferenceFile(path, kind, self.window)
+        return self._open[kind]
+
+    def __iter__(self):
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def path(self, kind: str) -> str | None:
+        """Return the path of a type without counting it as used."""
+        return self._files.get(kind)
