@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -86,7 +87,9 @@ def _opened(path: Path):
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
-        with fits.open(path, memmap=True, lazy_load_hdus=False, output_verify="silentfix") as hdus:
+        with warnings.catch_warnings(), fits.open(path, memmap=True, output_verify="silentfix") as hdus:
+            # said below in our own words, with what to do about it
+            warnings.filterwarnings("ignore", "File may have been truncated")
             size = path.stat().st_size
             last = hdus[-1]
             end = last.fileinfo()["datLoc"] + last.fileinfo()["datSpan"]

@@ -73,6 +73,15 @@ class ReferenceFile:
         """Return :attr:`tree`."""
         return self.tree
 
+    def close(self) -> None:
+        """Close the file; it opens again on the next use."""
+        hdus = self.__dict__.pop("_hdus", None)
+        if hdus is not None:
+            hdus.close()
+
+    def __del__(self) -> None:
+        self.close()
+
     def has(self, ext: str) -> bool:
         """Whether the file has an extension of that name."""
         return ext in self._hdus
@@ -194,6 +203,11 @@ class References(Mapping):
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def close(self) -> None:
+        """Close all files."""
+        for reference in self._open.values():
+            reference.close()
 
     def path(self, kind: str) -> str | None:
         """Return the path of a type without counting it as used."""
