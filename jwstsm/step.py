@@ -106,8 +106,10 @@ class Parameter:
             size = value if self.type in (int, float) else 0
         low, high = self.range.min, self.range.max
         if (low is not None and size < low) or (high is not None and size > high):
-            limits = f"between {low} and {high}" if None not in (low, high) else (
-                f"at least {low}" if high is None else f"at most {high}"
+            limits = (
+                f"between {low} and {high}"
+                if None not in (low, high)
+                else (f"at least {low}" if high is None else f"at most {high}")
             )
             what = "have a length" if self.type is list else "be"
             raise ConfigError(f"{where}: '{self.name}' is {value!r} but must {what} {limits}")
@@ -233,7 +235,9 @@ def _parameter(name: str, hint: Any, default: Any, description: str) -> Paramete
 
 def _described(doc: str) -> dict[str, str]:
     """Return the descriptions of a numpydoc ``Parameters`` section by name."""
-    match = re.search(r"\n\s*Parameters\n\s*-{3,}\n(.*?)(?:\n\s*\n\s*\w[\w ]*\n\s*-{3,}\n|\Z)", inspect.cleandoc(doc) + "\n", re.S)
+    match = re.search(
+        r"\n\s*Parameters\n\s*-{3,}\n(.*?)(?:\n\s*\n\s*\w[\w ]*\n\s*-{3,}\n|\Z)", inspect.cleandoc(doc) + "\n", re.S
+    )
     if not match:
         return {}
     out: dict[str, str] = {}

@@ -41,7 +41,9 @@ _KEYWORDS = {
 def primary_header(**keywords) -> fits.Header:
     """Return an archive-like primary header; ``DATE_OBS``-style names stand for ``DATE-OBS``."""
     header = fits.Header()
-    for name, value in (_KEYWORDS | {k.replace("DATE_", "DATE-").replace("TIME_", "TIME-"): v for k, v in keywords.items()}).items():
+    for name, value in (
+        _KEYWORDS | {k.replace("DATE_", "DATE-").replace("TIME_", "TIME-"): v for k, v in keywords.items()}
+    ).items():
         header[name] = value
     return header
 
@@ -79,7 +81,7 @@ def make_slope(ny: int = 16, nx: int = 16, nints: int | None = None, *, value: f
 
 
 class FakeReference:
-    """A reference file in memory: ``{"SCI": array, "DQ": array, "DQ_DEF": records, "header": {...}, "tree": {...}}``."""
+    """A reference file in memory: ``{"SCI": array, "DQ": array, "DQ_DEF": records, "header": {...}}``."""
 
     def __init__(self, kind: str, content: dict, window: Window | None) -> None:
         self.kind = kind
@@ -104,9 +106,15 @@ class FakeReference:
         """Return a table."""
         return self._content[ext]
 
-    def array(self, ext: str = "SCI", dtype=np.float32, cut: bool = True) -> np.ndarray:
+    def shape(self, ext: str = "SCI") -> tuple[int, ...]:
+        """Return the shape of an array, before it is cut."""
+        return np.shape(self._content[ext])
+
+    def array(
+        self, ext: str = "SCI", dtype=np.float32, cut: bool = True, lead: tuple[slice, ...] = ()
+    ) -> np.ndarray:
         """Return an array (read-only), cut like a file's when it is larger than the window."""
-        array = np.asarray(self._content[ext])
+        array = np.asarray(self._content[ext])[lead]
         w = self.window
         if cut and w is not None and array.ndim >= 2 and array.shape[-2:] != (w.ny, w.nx):
             array = array[..., w.ystart - 1 : w.ystart - 1 + w.ny, w.xstart - 1 : w.xstart - 1 + w.nx]

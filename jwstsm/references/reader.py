@@ -100,7 +100,13 @@ class ReferenceFile:
         """
         return self._hdu(ext).data
 
-    def array(self, ext: str = "SCI", dtype=np.float32, cut: bool = True) -> np.ndarray:
+    def shape(self, ext: str = "SCI") -> tuple[int, ...]:
+        """Return the shape of a stored array, before it is cut."""
+        return tuple(self._hdu(ext).shape)
+
+    def array(
+        self, ext: str = "SCI", dtype=np.float32, cut: bool = True, lead: tuple[slice, ...] = ()
+    ) -> np.ndarray:
         """Return an array, native-endian and C-contiguous, its last two axes cut to the window.
 
         Parameters
@@ -110,6 +116,8 @@ class ReferenceFile:
         dtype : dtype
         cut : bool
             Cut to the exposure's window; the file must cover it.
+        lead : tuple of slice
+            Part to read along the leading axes, one slice each; what is left out is not touched.
 
         Returns
         -------
@@ -118,9 +126,9 @@ class ReferenceFile:
         """
         hdu = self._hdu(ext)
         shape = hdu.shape
-        where: tuple = ()
+        where = lead
         if cut and self.window is not None and len(shape) >= 2:
-            where = (slice(None),) * (len(shape) - 2) + self._slices(shape[-2:])
+            where = lead + (slice(None),) * (len(shape) - 2 - len(lead)) + self._slices(shape[-2:])
         try:
             out = read_image(hdu, dtype, where)
         except (OSError, ValueError, TypeError) as error:
@@ -129,7 +137,7 @@ class ReferenceFile:
         return out
 
     def dq(self, ext: str = "DQ", cut: bool = True) -> np.ndarray | None:
-        """Return a DQ plane in the pipeline's bits, translated through the file's ``DQ_DEF`` table; None if it has none."""
+        """Return a DQ plane in the pipeline's bits (through the ``DQ_DEF`` table); None if the file has none."""
         if not self.has(ext) or self._hdu(ext).shape == ():
             return None
         definitions = self._hdus["DQ_DEF"].data if self.has("DQ_DEF") else None
@@ -159,7 +167,7 @@ class ReferenceFile:
             raise ReferenceError_(
                 f"reference {self.kind} {self.path.name} covers {nx} x {ny} pixels from "
                 f"({head.get('SUBSTRT1', 1)}, {head.get('SUBSTRT2', 1)}), not the exposure's {window.nx} x {window.ny} "
-                f"from ({window.xstart}, {window.ystart}); give another file by references in the config or another context"
+                f"from ({window.xstart}, {window.ystart}); give another file with override_{self.kind}"
             )
         return slice(y0, y0 + window.ny), slice(x0, x0 + window.nx)
 

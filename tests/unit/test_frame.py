@@ -27,11 +27,13 @@ def test_a_product_survives_writing_and_reading_with_unknown_keywords_and_extens
     assert again.primary["MYKEY"] == 42
     assert again.primary["FILENAME"] == "a_rate.fits"
     assert again.sci["BUNIT"] == "DN/s"
-    assert again.dq[1, 2] == 2**31 + 5 and again.dq.dtype == np.uint32
+    assert again.dq[1, 2] == 2**31 + 5
+    assert again.dq.dtype == np.uint32
     assert [h.name for h in again.others] == ["THEIRS"]
     assert again.history == slope.history
     np.testing.assert_array_equal(again.data, slope.data)
-    assert again.data.dtype.isnative and again.data.flags.c_contiguous
+    assert again.data.dtype.isnative
+    assert again.data.flags.c_contiguous
 
 
 def test_a_block_of_integrations_is_read_alone(tmp_path):
@@ -76,7 +78,9 @@ def test_a_full_frame_reference_is_cut_to_the_window_and_its_bits_translated(tmp
     plane = np.arange(100, dtype=np.float32).reshape(10, 10)
     dq = np.zeros((10, 10), np.uint32)
     dq[4, 3] = 1
-    definitions = np.array([(0, 1, "HOT", "")], dtype=[("BIT", "i4"), ("VALUE", "u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")])
+    definitions = np.array(
+        [(0, 1, "HOT", "")], dtype=[("BIT", "i4"), ("VALUE", "u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")]
+    )
     fits.HDUList(
         [
             fits.PrimaryHDU(),

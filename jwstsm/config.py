@@ -1,0 +1,240 @@
+"""The configuration: reading ``config.yaml``, checking every word of it, and resolving the parameters of a step.
+
+Precedence, lowest first: the function's default, the preset, the CRDS ``pars-*`` reference, ``steps:`` of
+``config.yaml``, a matching entry of ``overrides:`` (a preset may ask to stand above the CRDS reference instead).
+The schema is generated from the steps' signatures (``python -m jwstsm.schema``) and read here, so that checking a
+configuration imports no step.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jwstsm import tables
+from jwstsm.errors import ConfigError
+from jwstsm.step import Parameter, Range
+
+__all__ = ["check", "load", "merge", "options_for", "preset_options", "resolve", "step_parameters"]
+
+DEFAULTS: dict[str, Any] = {
+    "uncal": "uncal/*_uncal.fits",
+    "crds": {"context": None, "path": "~/crds_cache", "server": "https://jwst-crds.stsci.edu"},
+    "stages": [1, 2, 3],
+    "preset": "official",
+    "steps": {},
+    "overrides": [],
+    "asn": {},
+}
+
+
+@functools.cache
+def _schema() -> dict:
+    return json.loads(resources.files("jwstsm").joinpath("config.schema.json").read_text())
+
+
+@functools.cache
+def step_parameters() -> dict[str, dict[str, Parameter]]:
+    """Return the parameters of every step by name, from the generated schema."""
+    out: dict[str, dict[str, Parameter]] = {}
+    kinds = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list}
+    for name, section in _schema()["properties"]["steps"]["properties"].items():
+        out[name] = {}
+        for key, spec in section["properties"].items():
+            if "enum" in spec:
+                choices = tuple(c for c in spec["enum"] if c is not None)
+                out[name][key] = Parameter(key, type(choices[0]), spec["default"], choices, None, None in spec["enum"])
+                continue
+            kind = spec["type"]
+            optional = isinstance(kind, list)
+            base = kinds[kind[0] if optional else kind]
+            limits = Range(spec.get("minimum", spec.get("minItems")), spec.get("maximum", spec.get("maxItems")))
+            item = kinds[spec["items"]["type"]] if "items" in spec else None
+            out[name][key] = Parameter(key, base, spec["default"], (), item, optional, limits)
+    return out
+
+
+def reference_types_of(step: str) -> list[str]:
+    """Return the reference types that a step declares, from the generated schema."""
+    return _schema()["properties"]["steps"]["properties"][step].get("x-references", [])
+
+
+def load(path: str | Path) -> dict:
+    """Read and check a ``config.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or a key or value in it is not known.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); make one with 'jwstsm init'") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    return check(content, str(path))
+
+
+def check(content: Mapping[str, Any], where: str = "config.yaml") -> dict:
+    """Check a configuration and fill in the defaults of its top keys.
+
+    Raises
+    ------
+    ConfigError
+        On the first wrong word, naming it and what is possible.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{where}: must be a mapping of keys such as 'uncal: uncal/*_uncal.fits'")
+    out = {**DEFAULTS}
+    for key, value in content.items():
+        _known(key, DEFAULTS, f"{where}: key")
+        out[key] = DEFAULTS[key] if value is None else value
+    crds = out["crds"]
+    if not isinstance(crds, Mapping):
+        raise ConfigError(f"{where}: 'crds' must be a mapping with context, path and server")
+    for key in crds:
+        _known(key, DEFAULTS["crds"], f"{where}: crds: key")
+    out["crds"] = {**DEFAULTS["crds"], **crds}
+    if not isinstance(out["stages"], list) or not set(out["stages"]) <= {1, 2, 3}:
+        raise ConfigError(f"{where}: 'stages' is {out['stages']!r} but must be a list of 1, 2 and 3")
+    if out["preset"] not in preset_names():
+        raise ConfigError(f"{where}: preset '{out['preset']}' is not one of {', '.join(preset_names())}")
+    out["steps"] = check_steps(out["steps"] or {}, f"{where}: steps")
+    if not isinstance(out["overrides"], list):
+        raise ConfigError(f"{where}: 'overrides' must be a list of entries with 'match' and 'steps'")
+    out["overrides"] = [
+        _check_override(entry, f"{where}: overrides[{i}]") for i, entry in enumerate(out["overrides"] or [])
+    ]
+    return out
+
+
+def _check_override(entry: Any, where: str) -> dict:
+    if not isinstance(entry, Mapping) or set(entry) != {"match", "steps"}:
+        raise ConfigError(f"{where}: must have exactly the keys 'match' and 'steps'")
+    if not isinstance(entry["match"], Mapping) or not entry["match"]:
+        raise ConfigError(f"{where}: 'match' must name header keywords and their values, such as {{FILTER: F200W}}")
+    return {"match": dict(entry["match"]), "steps": check_steps(entry["steps"] or {}, f"{where}: steps")}
+
+
+def check_steps(steps: Mapping[str, Any], where: str) -> dict[str, dict]:
+    """Check a ``steps`` section; return it with values of the declared types."""
+    if not isinstance(steps, Mapping):
+        raise ConfigError(f"{where}: must be a mapping of step names to their parameters")
+    out: dict[str, dict] = {}
+    for name, options in steps.items():
+        _known(name, step_parameters(), f"{where}: step")
+        if options is None:
+            continue
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"{where}: '{name}' must be a mapping such as '{{skip: true}}'")
+        out[name] = {}
+        for key, value in options.items():
+            if key.startswith("override_"):
+                if key.removeprefix("override_") not in reference_types_of(name):
+                    types = ", ".join(reference_types_of(name)) or "none"
+                    raise ConfigError(f"{where}: step '{name}' uses no reference '{key[9:]}'; it uses {types}")
+                out[name][key] = str(value)
+                continue
+            if key == "save_results":
+                out[name][key] = Parameter(key, bool, False).check(value, f"{where}: {name}")
+                continue
+            parameters = step_parameters()[name]
+            _known(key, parameters, f"{where}: step '{name}' has no parameter; '{name}' parameter")
+            out[name][key] = parameters[key].check(value, f"{where}: {name}")
+    return out
+
+
+def _known(word: Any, possible: Iterable[str], what: str) -> None:
+    possible = list(possible)
+    if word not in possible:
+        near = difflib.get_close_matches(str(word), possible, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(possible)}"
+        raise ConfigError(f"{what} '{word}' is not known; {hint}")
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets."""
+    return sorted(
+        p.name.removesuffix(".yaml") for p in resources.files("jwstsm.presets").iterdir() if ".yaml" in p.name
+    )
+
+
+@functools.cache
+def _preset(name: str) -> dict:
+    content = yaml.safe_load(resources.files("jwstsm.presets").joinpath(f"{name}.yaml").read_text())
+    for i, rule in enumerate(content["rules"]):
+        rule["steps"] = check_steps(rule["steps"], f"preset {name}: rules[{i}]")
+    return content
+
+
+def merge(*sections: Mapping[str, Mapping]) -> dict[str, dict]:
+    """Merge ``{step: {parameter: value}}`` sections; later ones win."""
+    out: dict[str, dict] = {}
+    for section in sections:
+        for name, options in section.items():
+            out.setdefault(name, {}).update(options)
+    return out
+
+
+def _matching(rules: Iterable[Mapping], header: Mapping[str, Any], **more: str) -> dict[str, dict]:
+    # the words that are not keywords (pipeline, exposure, association) are matched beside the header
+    seen = {**{k: header[k] for k in header}, **more}
+    return merge(*(rule["steps"] for rule in rules if tables.matches(rule["match"], seen)))
+
+
+def preset_options(name: str, header: Mapping[str, Any], pipeline: str) -> tuple[dict, dict]:
+    """Return what a preset sets for a header: ``(below the CRDS parameter references, above them)``."""
+    names = ["official"] if name == "official" else ["official", name]
+    below: dict = {}
+    above: dict = {}
+    for each in names:
+        content = _preset(each)
+        found = _matching(content["rules"], header, pipeline=pipeline)
+        if content["applies"] == "before_pars":
+            below = merge(below, found)
+        else:
+            above = merge(above, found)
+    return below, above
+
+
+def options_for(config: Mapping[str, Any], steps: Iterable[str], header: Mapping[str, Any], **more: str) -> dict:
+    """Return what ``config.yaml`` itself sets for some steps: ``steps`` with matching ``overrides`` on top.
+
+    Parameters
+    ----------
+    config : mapping
+        A checked configuration.
+    steps : iterable of str
+        Steps to keep; a rule's parameters are those of its own steps only.
+    header : mapping
+        Of the exposure, or of the first member of an association.
+    **more : str
+        What else ``match`` may name: ``pipeline``, ``exposure``, ``association``.
+    """
+    found = merge(config["steps"], _matching(config["overrides"], header, **more))
+    return {name: found[name] for name in steps if found.get(name)}
+
+
+def resolve(
+    pipeline: str,
+    header: Mapping[str, Any],
+    *,
+    preset: str = "official",
+    pars: Mapping[str, Mapping] | None = None,
+    options: Mapping[str, Mapping] | None = None,
+) -> dict[str, dict]:
+    """Return ``{step: {parameter: value}}`` of every step of a pipeline for a header, defaults included."""
+    names = tables.sequence(pipeline, header)
+    defaults = {n: {k: p.default for k, p in step_parameters()[n].items()} for n in names if n in step_parameters()}
+    below, above = preset_options(preset, header, pipeline)
+    found = merge(defaults, below, pars or {}, above, options or {})
+    return {name: found[name] for name in names if name in found}
