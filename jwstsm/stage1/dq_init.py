@@ -1,0 +1,101 @@
+"""dq_init: start the data quality planes from the map of bad pixels.
+
+Source: official description of the ``dq_init`` step (jwst 3.0.0).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from jwstsm.core import dq
+from jwstsm.core.compiled import njit, prange
+from jwstsm.errors import InputError
+from jwstsm.products import Ramp
+from jwstsm.references import References
+from jwstsm.step import Skipped, step
+
+__all__ = ["dq_init", "init_dq_inplace"]
+
+_DO_NOT_USE = np.uint8(dq.DO_NOT_USE)
+
+
+@njit(parallel=True)
+def init_dq_inplace(groupdq, pixeldq, mask):
+    """OR a bad-pixel map into the pixel plane and its DO_NOT_USE bit into every group.
+
+    Parameters
+    ----------
+    groupdq : (nints, ngroups, ny, nx) uint8
+        Changed in place.
+    pixeldq : (ny, nx) uint32
+        Changed in place.
+    mask : (ny, nx) uint32
+    """
+    nints, ngroups, ny, nx = groupdq.shape
+    for y in prange(ny):
+        unusable = np.empty(nx, np.uint8)
+        row_bits = np.uint8(0)
+        for x in range(nx):
+            pixeldq[y, x] |= mask[y, x]
+            unusable[x] = np.uint8(mask[y, x]) & _DO_NOT_USE
+            row_bits |= unusable[x]
+        if row_bits != 0:
+            for i in range(nints):
+                for g in range(ngroups):
+                    flags = groupdq[i, g, y]
+                    for x in range(nx):
+                        flags[x] |= unusable[x]
+
+
+@step("S_DQINIT", references=["mask"], scope="integration")
+def dq_init(ramp: Ramp, refs: References, *, user_supplied_dq: str | None = None) -> Ramp:
+    """Put the known bad pixels into the data quality planes.
+
+    Pixels that the mask marks DO_NOT_USE are so marked in every group, so that nothing is fitted to them.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        ``pixeldq`` and ``groupdq`` are changed in place.
+    refs : References
+        ``mask``: its ``DQ`` plane, translated through its ``DQ_DEF`` table.
+    user_supplied_dq : str, optional
+        Path of a FITS file whose first image, in the pipeline's own bits and of the size of the exposure, is ORed to
+        the mask.
+
+    Returns
+    -------
+    Ramp
+
+    Raises
+    ------
+    InputError
+        If the user's file cannot be read or has another shape.
+
+    Notes
+    -----
+    ``pixeldq |= mask``; ``groupdq |= mask & DO_NOT_USE``. All bits of the mask are set; none are read.
+    """
+    if refs["mask"] is None:
+        return Skipped(ramp, "no MASK reference")
+    mask = refs["mask"].dq("DQ")
+    if user_supplied_dq is not None:
+        mask = mask | _read_user_dq(user_supplied_dq, mask.shape)
+    init_dq_inplace(ramp.groupdq, ramp.pixeldq, mask)
+    return ramp
+
+
+def _read_user_dq(path: str, shape: tuple[int, int]) -> np.ndarray:
+    """Return the first image of a FITS file as (ny, nx) uint32."""
+    if not Path(path).is_file():
+        raise InputError(f"user_supplied_dq: there is no file {path}; correct the path or leave the option out")
+    try:
+        array = fits.getdata(path)
+    except (OSError, IndexError, TypeError) as error:
+        raise InputError(f"user_supplied_dq: {path} cannot be read as a FITS image: {error}") from error
+    if array.shape != shape:
+        raise InputError(f"user_supplied_dq: {path} has shape {array.shape}, but the exposure has {shape}; cut it to the subarray")
+    return array.astype(np.uint32)
