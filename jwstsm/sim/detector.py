@@ -1,0 +1,345 @@
+"""From a charge rate to the counts in the file: one small function per effect, in the order of the light path.
+
+Two chains say what happens and in which order: :data:`COLLECT` while the detector exposes, :data:`READ` when a frame
+is read. An effect is a function of the exposing :class:`Pixels` (and, in the second chain, of the plane of counts);
+adding one is writing the function and naming it in the chain of the detectors that have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from jwstsm.core import dq
+from jwstsm.core.compiled import njit, prange
+from jwstsm.sim import cosmic_rays, rng
+from jwstsm.sim.chip import ADC_MAX, Chip, readout_view
+from jwstsm.sim.noise import amplifier_slices, flicker_frame
+
+__all__ = ["Effects", "Exposed", "Readout", "expose"]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Which effects are on and how strong; zero switches an effect off."""
+
+    poisson: bool = True
+    read_noise: float = 1.0
+    """Factor on the chip's read noise."""
+    flicker_dn: float = 1.2
+    """Rms of the 1/f noise of each amplifier in one frame [DN]."""
+    common_flicker_dn: float = 0.8
+    """Rms of the 1/f noise all amplifiers share [DN]."""
+    amplifier_drift_dn: float = 4.0
+    """Step of the random walk of each amplifier's level from frame to frame [DN]."""
+    odd_even_drift_dn: float = 1.5
+    """The same for the difference between odd and even columns [DN]."""
+    reset_noise_dn: float = 8.0
+    """Pedestal left by the reset, new in every integration [DN]."""
+    telegraph_dn: float = 60.0
+    nonlinearity: bool = True
+    ipc: bool = True
+    dark: bool = True
+    cosmic_rays_cm2_s: float = 5.0
+    snowballs_s: float = 0.02
+    """Rate on a full 2048 x 2048 detector [1/s]."""
+    persistence: float = 0.0
+    """Share of the charge that traps hold after a reset, released with 200 s."""
+
+
+class Readout(NamedTuple):
+    """How an exposure is read."""
+
+    nints: int
+    ngroups: int
+    nframes: int
+    groupgap: int
+    frame_s: float
+    zero_frame: bool = False
+
+    @property
+    def group_s(self) -> float:
+        """Time between groups [s]."""
+        return (self.nframes + self.groupgap) * self.frame_s
+
+    @property
+    def integration_s(self) -> float:
+        """Time from the reset to the last read [s]."""
+        return ((self.ngroups - 1) * (self.nframes + self.groupgap) + self.nframes) * self.frame_s
+
+
+@dataclass
+class Pixels:
+    """An exposing detector."""
+
+    chip: Chip
+    effects: Effects
+    rate: np.ndarray
+    """Charge rate, light and dark together [e-/s], (ny, nx) float32."""
+    seed: int
+    hits: cosmic_rays.HitList = field(default_factory=cosmic_rays.HitList)
+    charge: np.ndarray | None = None
+    pedestal: np.ndarray | None = None
+    trapped: np.ndarray | None = None
+    amplifier_level: np.ndarray | None = None
+    integration: int = 0
+    group: int = 0
+    frame: int = 0
+
+    def generator(self, effect: str) -> np.random.Generator:
+        """A random generator of its own for this effect in this frame."""
+        return np.random.default_rng(int(rng.key(self.seed, effect, self.integration, self.frame)))
+
+    def readout_view(self, plane: np.ndarray) -> np.ndarray:
+        """The plane as (slow, fast) in readout order."""
+        return readout_view(plane, self.chip.row.fast_axis, self.chip.row.slow_axis)
+
+
+class Exposed(NamedTuple):
+    """What comes out: counts as in the file, and the truth about particles."""
+
+    data: np.ndarray
+    """(nints, ngroups, ny, nx) uint16 [DN]."""
+    zero_frame: np.ndarray | None
+    """(nints, ny, nx) uint16 [DN], the first frame."""
+    hits: cosmic_rays.HitList
+
+
+# ---- while exposing -------------------------------------------------------------------------------------------
+
+
+def collect_charge(pixels: Pixels, interval_s: float) -> None:
+    """Photons and dark current: Poisson in every interval, so that the counts of a ramp accumulate."""
+    if pixels.effects.poisson:
+        stream = rng.key(pixels.seed, "photons", pixels.integration, pixels.frame)
+        rng.accumulate_poisson(pixels.charge, pixels.rate, interval_s, stream)
+    else:
+        pixels.charge += pixels.rate * np.float32(interval_s)
+
+
+def hit_by_cosmic_rays(pixels: Pixels, interval_s: float) -> None:
+    """Tracks of particles."""
+    rate = pixels.effects.cosmic_rays_cm2_s
+    if rate <= 0:
+        return
+    stream = rng.key(pixels.seed, "cosmic rays", pixels.integration, pixels.frame)
+    y, x, electrons = cosmic_rays.draw_tracks(pixels.chip, interval_s, rate, stream)
+    pixels.charge[y, x] += electrons.astype(np.float32)
+    pixels.hits.add(pixels.integration, pixels.group, y, x, electrons)
+
+
+def hit_by_snowballs(pixels: Pixels, interval_s: float) -> None:
+    """Large events with saturated cores."""
+    rate = pixels.effects.snowballs_s
+    if rate <= 0:
+        return
+    for y, x, electrons, shape in cosmic_rays.draw_snowballs(
+        pixels.chip, interval_s, rate, pixels.generator("snowballs")
+    ):
+        pixels.charge[y, x] += electrons.astype(np.float32)
+        pixels.hits.add(pixels.integration, pixels.group, y, x, electrons)
+        pixels.hits.snowballs.append((pixels.integration, pixels.group, *shape))
+
+
+def release_traps(pixels: Pixels, interval_s: float) -> None:
+    """Persistence: traps filled in earlier integrations give their charge back, exponentially with 200 s."""
+    if pixels.trapped is None:
+        return
+    released = pixels.trapped * np.float32(1 - np.exp(-interval_s / 200.0))
+    pixels.trapped -= released
+    pixels.charge += released
+
+
+def fill_wells(pixels: Pixels, interval_s: float) -> None:
+    """Charge beyond the full well is lost."""
+    np.minimum(pixels.charge, pixels.chip.full_well, out=pixels.charge)
+
+
+# ---- when a frame is read -------------------------------------------------------------------------------------
+
+
+@njit(parallel=True)
+def _share(charge, reference, alpha, out):
+    """Let each pixel show ``alpha`` of each of its four neighbours; reference pixels take no part."""
+    ny, nx = charge.shape
+    for y in prange(ny):
+        for x in range(nx):
+            if reference[y, x]:
+                out[y, x] = charge[y, x]
+                continue
+            centre = charge[y, x]
+            total = 0.0
+            for k in range(4):
+                yy = y + (1 if k == 0 else -1 if k == 1 else 0)
+                xx = x + (1 if k == 2 else -1 if k == 3 else 0)
+                if 0 <= yy < ny and 0 <= xx < nx and not reference[yy, xx]:
+                    total += charge[yy, xx] - centre
+            out[y, x] = np.float32(centre + alpha * total)
+
+
+def couple_neighbours(pixels: Pixels, plane: np.ndarray) -> None:
+    """Inter-pixel capacitance: the voltage of a pixel shows a part of its neighbours' charge (no Poisson noise)."""
+    if pixels.effects.ipc and pixels.chip.ipc > 0:
+        _share(pixels.charge, pixels.chip.reference_pixels, pixels.chip.ipc, plane)
+    else:
+        plane[...] = pixels.charge
+
+
+@njit(parallel=True)
+def _respond(plane, gain, quadratic, cubic, nonlinear):
+    """Charge [e-] -> measured DN: divide by the gain and invert x + q x**2 + c x**3."""
+    ny, nx = plane.shape
+    for y in prange(ny):
+        for x in range(nx):
+            linear = np.float64(plane[y, x]) / gain[y, x]
+            if nonlinear:
+                q, c = np.float64(quadratic[y, x]), np.float64(cubic[y, x])
+                signal = linear - q * linear * linear
+                for _ in range(4):
+                    value = signal + signal * signal * (q + c * signal)
+                    signal -= (value - linear) / (1.0 + signal * (2.0 * q + 3.0 * c * signal))
+                linear = signal
+            plane[y, x] = np.float32(linear)
+
+
+def convert_to_counts(pixels: Pixels, plane: np.ndarray) -> None:
+    """Gain and the classical nonlinearity of the pixel's capacitance."""
+    chip = pixels.chip
+    _respond(plane, chip.gain, chip.quadratic, chip.cubic, pixels.effects.nonlinearity)
+
+
+def add_bias(pixels: Pixels, plane: np.ndarray) -> None:
+    """Superbias and the pedestal of this integration's reset."""
+    plane += pixels.chip.bias
+    plane += pixels.pedestal
+
+
+def add_amplifier_drift(pixels: Pixels, plane: np.ndarray) -> None:
+    """Level of each amplifier and of its odd and even columns wander from frame to frame."""
+    generator = pixels.generator("drift")
+    steps = np.array([[pixels.effects.amplifier_drift_dn], [pixels.effects.odd_even_drift_dn]])
+    pixels.amplifier_level += steps * generator.standard_normal(pixels.amplifier_level.shape)
+    view = pixels.readout_view(plane)
+    for k, columns in enumerate(amplifier_slices(view.shape[1], pixels.chip.outputs)):
+        level, parity = pixels.amplifier_level[:, k]
+        view[:, columns][:, 0::2] += np.float32(level + 0.5 * parity)
+        view[:, columns][:, 1::2] += np.float32(level - 0.5 * parity)
+
+
+def add_flicker(pixels: Pixels, plane: np.ndarray) -> None:
+    """1/f noise: a part common to all amplifiers and a part of each."""
+    effects = pixels.effects
+    if effects.flicker_dn <= 0 and effects.common_flicker_dn <= 0:
+        return
+    view = pixels.readout_view(plane)
+    columns = amplifier_slices(view.shape[1], pixels.chip.outputs)
+    shape = view[:, columns[0]].shape
+    generator = pixels.generator("flicker")
+    common = flicker_frame(shape, generator) * np.float32(effects.common_flicker_dn)
+    for part in columns:
+        view[:, part] += common
+        view[:, part] += flicker_frame(shape, generator) * np.float32(effects.flicker_dn)
+
+
+def add_telegraph(pixels: Pixels, plane: np.ndarray) -> None:
+    """Random telegraph pixels jump between two levels."""
+    y, x = np.nonzero(pixels.chip.flags & dq.TELEGRAPH)
+    plane[y, x] += pixels.effects.telegraph_dn * (pixels.generator("telegraph").random(len(y)) < 0.3)
+
+
+def add_read_noise(pixels: Pixels, plane: np.ndarray) -> None:
+    """White noise of one read."""
+    if pixels.effects.read_noise > 0:
+        noise = pixels.generator("read").standard_normal(plane.shape, dtype=np.float32)
+        noise *= pixels.chip.read_noise
+        noise /= pixels.chip.gain
+        plane += noise * np.float32(pixels.effects.read_noise)
+
+
+COLLECT = {"H2RG": (collect_charge, hit_by_cosmic_rays, hit_by_snowballs, release_traps, fill_wells)}
+READ = {
+    "H2RG": (
+        couple_neighbours,
+        convert_to_counts,
+        add_bias,
+        add_amplifier_drift,
+        add_flicker,
+        add_telegraph,
+        add_read_noise,
+    )
+}
+
+
+# ---- a whole exposure -----------------------------------------------------------------------------------------
+
+
+def reset(pixels: Pixels, integration: int) -> None:
+    """Empty the pixels: traps keep a share of the charge, the reset leaves a noisy pedestal."""
+    shape = pixels.rate.shape
+    if pixels.effects.persistence > 0 and pixels.charge is not None:
+        kept = pixels.charge * np.float32(pixels.effects.persistence)
+        pixels.trapped = kept if pixels.trapped is None else pixels.trapped + kept
+    pixels.integration, pixels.frame = integration, 0
+    pixels.charge = np.zeros(shape, np.float32)
+    noise = pixels.generator("reset").standard_normal(shape, dtype=np.float32)
+    pixels.pedestal = noise * np.float32(pixels.effects.reset_noise_dn)
+    if pixels.amplifier_level is None:
+        pixels.amplifier_level = np.zeros((2, pixels.chip.outputs))
+
+
+def digitise(plane: np.ndarray) -> np.ndarray:
+    """Round to the A/D converter's steps; (ny, nx) uint16, clipped to 0 .. 65535."""
+    np.rint(plane, out=plane)
+    return np.clip(plane, 0, ADC_MAX, out=plane).astype(np.uint16)
+
+
+def expose(chip: Chip, light: np.ndarray, readout: Readout, effects: Effects, seed: int) -> Exposed:
+    """Simulate one exposure.
+
+    Parameters
+    ----------
+    chip : Chip
+        The detector.
+    light : (ny, nx) float32 ndarray
+        Charge rate from light [e-/s], the chip's response included.
+    readout : Readout
+    effects : Effects
+    seed : int
+        Seed of this exposure's noise.
+
+    Returns
+    -------
+    Exposed
+        The counts and the truth about particles.
+    """
+    rate = light + chip.dark if effects.dark else light
+    pixels = Pixels(chip, effects, np.ascontiguousarray(rate, np.float32), seed)
+    data = np.empty((readout.nints, readout.ngroups, *chip.region.shape), np.uint16)
+    zero = np.empty((readout.nints, *chip.region.shape), np.uint16) if readout.zero_frame else None
+    collect, read = COLLECT["H2RG"], READ["H2RG"]
+    plane = np.empty(chip.region.shape, np.float32)
+    for integration in range(readout.nints):
+        reset(pixels, integration)
+        for group in range(readout.ngroups):
+            pixels.group = group
+            total = np.zeros(chip.region.shape, np.uint32) if readout.nframes > 1 else None
+            for read_number in range(readout.nframes):
+                skipped = readout.groupgap if group and not read_number else 0
+                for effect in collect:
+                    effect(pixels, (1 + skipped) * readout.frame_s)
+                for effect in read:
+                    effect(pixels, plane)
+                counts = digitise(plane)
+                if zero is not None and group == 0 and read_number == 0:
+                    zero[integration] = counts
+                if total is None:
+                    data[integration, group] = counts
+                else:
+                    total += counts
+                pixels.frame += 1
+            if total is not None:
+                # the on-board computer divides integers
+                data[integration, group] = total // readout.nframes
+    return Exposed(data, zero, pixels.hits)

@@ -1,0 +1,128 @@
+"""Ready-made programs: what is observed, how, and how large the injected errors are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jwstsm.sim.detector import Effects
+from jwstsm.sim.sky import Crowd
+
+__all__ = ["PRESETS", "Observation", "PointingError", "Preset"]
+
+ROLL_DEG = 41.0
+
+
+@dataclass(frozen=True)
+class PointingError:
+    """What the headers do not know: standard deviations of shifts [arcsec] and rolls [deg]."""
+
+    visit_arcsec: float = 0.15
+    visit_roll_deg: float = 0.004
+    exposure_arcsec: float = 0.03
+    exposure_roll_deg: float = 0.001
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One visit: detectors with their filters, readout and dithers. The first detector holds the target."""
+
+    detectors: tuple[tuple[str, str], ...]
+    """(detector, filter) pairs taken at the same time."""
+    subarray: str = "FULL"
+    aperture: str = "FULL"
+    """Suffix of the aperture's name in the SIAF."""
+    readpatt: str = "RAPID"
+    ngroups: int = 6
+    nints: int = 1
+    dithers: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    """Offsets in the ideal frame of the first detector [arcsec]."""
+    outputs: int = 4
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A program."""
+
+    observations: tuple[Observation, ...]
+    crowd: Crowd = field(default_factory=Crowd)
+    effects: Effects = field(default_factory=Effects)
+    pointing: PointingError = field(default_factory=PointingError)
+    ra: float = 80.4875
+    dec: float = -69.4975
+    roll_deg: float = ROLL_DEG
+    program: int = 9001
+    ipc_references: tuple[str, ...] = ()
+    """Detectors that have an IPC reference; the others are N/A, as in operations."""
+
+
+BOX = ((-1.53, -1.21), (1.47, -1.11), (1.31, 1.39), (-1.27, 1.57))
+SMALL_BOX = ((-0.61, -0.47), (0.58, -0.53), (0.52, 0.61), (-0.49, 0.55))
+SHORT_PAIR = ((0.0, 0.0), (0.71, 0.37))
+
+_DENSE = Crowd(
+    stars_arcmin2=2200.0, galaxies_arcmin2=60.0, star_mag=(17.5, 22.0), galaxy_mag=(20.0, 23.0), separation_arcsec=0.9
+)
+_QUIET = Effects(ipc=False)
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(
+        (Observation((("NRCBLONG", "F444W"),), "SUB64P", "SUB64P", ngroups=5, outputs=1),),
+        crowd=_DENSE,
+    ),
+    "small": Preset(
+        (
+            Observation(
+                (("NRCB1", "F200W"), ("NRCBLONG", "F444W")),
+                "SUB160",
+                "SUB160",
+                ngroups=8,
+                dithers=SMALL_BOX,
+                outputs=1,
+            ),
+            Observation(
+                (("NRCBLONG", "F277W"), ("NRCB1", "F150W")),
+                "SUB160",
+                "SUB160",
+                readpatt="BRIGHT2",
+                ngroups=5,
+                nints=2,
+                dithers=SHORT_PAIR,
+                outputs=1,
+            ),
+        ),
+        crowd=_DENSE,
+        ipc_references=("NRCBLONG",),
+    ),
+    "medium": Preset(
+        (
+            Observation(
+                (("NRCB1", "F200W"),), "SUB640", "SUB640", ngroups=8, dithers=BOX, outputs=1
+            ),
+        ),
+        crowd=Crowd(
+            stars_arcmin2=900.0, galaxies_arcmin2=30.0, star_mag=(17.5, 22.5), galaxy_mag=(20.0, 23.0)
+        ),
+        effects=_QUIET,
+    ),
+    "demo": Preset(
+        (
+            Observation(
+                (("NRCALONG", "F444W"), ("NRCA1", "F200W")),
+                readpatt="BRIGHT1",
+                ngroups=6,
+                dithers=BOX,
+            ),
+        ),
+        crowd=Crowd(stars_arcmin2=120.0, galaxies_arcmin2=25.0),
+        effects=_QUIET,
+    ),
+    "bench": Preset(
+        (Observation((("NRCALONG", "F444W"),), ngroups=10),),
+        effects=Effects(ipc=False, snowballs_s=0.15),
+    ),
+    "bench3": Preset(
+        (Observation((("NRCALONG", "F444W"),), ngroups=5, dithers=BOX),),
+        effects=_QUIET,
+    ),
+}
+"""Preset name -> program."""

@@ -1,0 +1,329 @@
+"""A whole simulated program: uncal files, the CRDS cache that calibrates them, and the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from jwstsm.sim import geometry, headers, rng
+from jwstsm.sim.chip import Chip, Region, build_chip
+from jwstsm.sim.detector import Effects, Readout, expose
+from jwstsm.sim.instruments import DETECTORS, FILTERS, frame_time_s, pattern
+from jwstsm.sim.optics import render_light, throughput
+from jwstsm.sim.presets import PRESETS, Observation, Preset
+from jwstsm.sim.program_references import write_cache
+from jwstsm.sim.sky import draw_catalog, flux_jy
+
+__all__ = ["ProgramPaths", "plan_exposures", "simulate_program"]
+
+log = logging.getLogger(__name__)
+
+START_MJD = 60245.25
+OVERHEAD_S = 75.0
+
+
+@dataclass(frozen=True)
+class ProgramPaths:
+    """Where a simulated program lies."""
+
+    folder: Path
+    uncal: tuple[Path, ...]
+    crds_cache: Path
+    catalog: Path
+    pointing: Path
+    truth: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One exposure of one detector with all that is needed to take it."""
+
+    spec: headers.ExposureSpec
+    true_camera: geometry.Camera
+    error: tuple[float, float, float]
+    """Injected shift in V2 and V3 [arcsec] and roll [deg]."""
+    effects: Effects
+    seed: int
+    background: float
+
+    @property
+    def region(self) -> Region:
+        """The part of the detector that is read."""
+        (ny, nx), corner = self.spec.aperture.shape, self.spec.aperture.corner
+        return Region(corner[0] - 1, corner[1] - 1, nx, ny)
+
+    @property
+    def chip_key(self) -> tuple:
+        """Arguments of :func:`jwstsm.sim.chip.build_chip`."""
+        return (self.spec.row.name, self.region, self.spec.outputs, self.seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _chip(*arguments) -> Chip:
+    return build_chip(*arguments)
+
+
+def _field(tasks: list[Task]) -> tuple[float, float, float]:
+    """Centre [deg] and radius [arcsec] of a circle around all footprints."""
+    vectors = []
+    for task in tasks:
+        x0, y0, nx, ny = task.region
+        x, y = np.array([x0, x0 + nx, x0, x0 + nx]), np.array([y0, y0, y0 + ny, y0 + ny])
+        ra, dec = task.true_camera.pixel_to_sky(x, y)
+        vectors.append(geometry.unit_vector(np.radians(ra), np.radians(dec)))
+    vectors = np.concatenate(vectors, axis=1)
+    centre = vectors.mean(axis=1)
+    centre /= np.linalg.norm(centre)
+    radius = np.degrees(np.arccos(np.clip(centre @ vectors, -1, 1)).max()) * 3600
+    ra, dec = np.degrees(np.arctan2(centre[1], centre[0])) % 360, np.degrees(np.arcsin(centre[2]))
+    return float(ra), float(dec), float(radius) + 1.0
+
+
+def plan_exposures(preset: Preset, seed: int) -> list[Task]:
+    """Lay out the exposures of a program in time and on the sky.
+
+    Parameters
+    ----------
+    preset : Preset
+        The program.
+    seed : int
+        Seed of the pointing errors.
+
+    Returns
+    -------
+    list of Task
+        One per exposure and detector.
+    """
+    tasks, mjd = [], START_MJD
+    for number, observation in enumerate(preset.observations, 1):
+        mjd = _plan_visit(tasks, preset, observation, number, mjd, seed) + 0.02
+    return tasks
+
+
+def _plan_visit(tasks: list, preset: Preset, observation: Observation, number: int, mjd: float, seed: int) -> float:
+    """Append the exposures of one visit; return the time of its end."""
+    generator = np.random.default_rng(int(rng.key(seed, "pointing", number)))
+    error = preset.pointing
+    visit_shift = generator.normal(0, error.visit_arcsec, 2)
+    visit_roll = generator.normal(0, error.visit_roll_deg)
+    visit_start = mjd
+    rows = [DETECTORS[name] for name, _ in observation.detectors]
+    siaf = {row.name: geometry.aperture(row.instrument, f"{row.siaf}_{observation.aperture}") for row in rows}
+    prime = siaf[rows[0].name]
+    ny, nx = prime.shape
+    averaging = pattern(rows[0].instrument, observation.readpatt)
+    frame_s = frame_time_s(nx, ny, observation.outputs)
+    readout = Readout(
+        observation.nints,
+        observation.ngroups,
+        averaging.nframes,
+        averaging.groupgap,
+        frame_s,
+        averaging.nframes > 1,
+    )
+    visit = []
+    for dither, offset in enumerate(observation.dithers):
+        shift = visit_shift + generator.normal(0, error.exposure_arcsec, 2)
+        roll = visit_roll + generator.normal(0, error.exposure_roll_deg)
+        v2, v3 = np.array([prime.v2_ref, prime.v3_ref]) + prime.ideal_matrix() @ np.array(offset)
+        nominal = geometry.attitude_at(v2, v3, preset.ra, preset.dec, preset.roll_deg)
+        true = nominal.disturbed(prime.v2_ref, prime.v3_ref, *shift, roll)
+        for row, (_, filter_name) in zip(rows, observation.detectors, strict=True):
+            chosen = FILTERS[row.instrument, filter_name, "CLEAR"]
+            place = siaf[row.name]
+            camera = geometry.Camera(
+                geometry.aperture(row.instrument, f"{row.siaf}_FULL"),
+                nominal,
+                place.v2_ref,
+                place.v3_ref,
+                headers.velocity_scale(preset.ra, preset.dec),
+                (chosen.column_offset, chosen.row_offset),
+            )
+            spec = headers.ExposureSpec(
+                program=preset.program,
+                observation=number,
+                visit=1,
+                group="02",
+                sequence="1",
+                activity="01",
+                exposure=dither + 1,
+                row=row,
+                filter=chosen,
+                subarray=observation.subarray,
+                aperture=place,
+                camera=camera,
+                readout=readout,
+                readpatt=observation.readpatt,
+                outputs=observation.outputs,
+                start_mjd=mjd,
+                visit_start_mjd=visit_start - 0.01,
+                visit_end_mjd=0.0,
+                visit_exposures=len(observation.dithers),
+                dither=dither,
+                dithers=len(observation.dithers),
+                offset=offset,
+                target=("SIM-FIELD", preset.ra, preset.dec),
+            )
+            visit.append(
+                Task(
+                    spec,
+                    camera.with_attitude(true),
+                    (*map(float, shift), float(roll)),
+                    preset.effects,
+                    seed,
+                    preset.crowd.background * chosen.background_mjysr,
+                )
+            )
+        mjd += (spec.duration_s + OVERHEAD_S) / headers.DAY_S
+    for task in visit:
+        tasks.append(dataclasses.replace(task, spec=dataclasses.replace(task.spec, visit_end_mjd=mjd)))
+    return mjd
+
+
+def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]:
+    """Simulate one exposure and write its uncal file and its truth; returns both paths."""
+    spec = task.spec
+    chip = _chip(*task.chip_key)
+    light = render_light(chip, task.true_camera, spec.filter, catalog, task.background)
+    exposed = expose(chip, light, spec.readout, task.effects, int(rng.key(task.seed, spec.file_root)) >> 1)
+    hdus = [fits.PrimaryHDU(header=headers.primary_header(spec))]
+    science = fits.ImageHDU(exposed.data, name="SCI")
+    science.header.extend(headers.science_header(spec), end=True)
+    hdus.append(science)
+    if exposed.zero_frame is not None:
+        hdus.append(fits.ImageHDU(exposed.zero_frame, name="ZEROFRAME"))
+    hdus += [headers.group_table(spec), headers.int_times_table(spec), headers.asdf_block(spec)]
+    path = folder / "uncal" / f"{spec.file_root}_uncal.fits"
+    temporary = path.with_suffix(".tmp")
+    fits.HDUList(hdus).writeto(temporary, overwrite=True, output_verify="silentfix")
+    os.replace(temporary, path)
+    truth = folder / "truth" / f"{spec.file_root}_truth.npz"
+    np.savez(
+        truth,
+        rate_dn_s=(light / chip.gain).astype(np.float32),
+        dark_dn_s=(chip.dark / chip.gain).astype(np.float32),
+        flags=chip.flags,
+        **exposed.hits.arrays(),
+    )
+    log.info("%s simulated", path.name)
+    return path, truth
+
+
+def write_truth_tables(folder: Path, tasks: list[Task], catalog: Table) -> tuple[Path, Path]:
+    """Write the source catalogue, with a flux column per filter, and the pointing errors."""
+    catalog = catalog.copy()
+    for row in dict.fromkeys(task.spec.filter for task in tasks):
+        catalog[f"flux_{row.filter}"] = flux_jy(catalog, row.pivot_um)
+        catalog[f"flux_{row.filter}"].unit = "Jy"
+    sources = folder / "truth" / "sources.ecsv"
+    catalog.write(sources, overwrite=True)
+    names = ("exposure", "filter", "shift_v2", "shift_v3", "roll", "ra_true", "dec_true", "background", "dn_s_per_jy")
+    rows = []
+    for task in tasks:
+        spec = task.spec
+        ra, dec = task.true_camera.attitude.to_sky(spec.aperture.v2_ref, spec.aperture.v3_ref)
+        constants = throughput(_Gain(spec.row), task.true_camera, spec.filter)
+        per_jy = constants.electrons_s_per_jy / spec.row.gain_e_dn
+        rows.append(
+            (spec.file_root, spec.filter.filter, *task.error, float(ra), float(dec), task.background, per_jy)
+        )
+    table = Table(rows=rows, names=names)
+    units = ("", "", "arcsec", "arcsec", "deg", "deg", "deg", "MJy/sr", "DN/(s Jy)")
+    for name, unit in zip(names, units, strict=True):
+        table[name].unit = unit or None
+    pointing = folder / "truth" / "pointing.ecsv"
+    table.write(pointing, overwrite=True)
+    return sources, pointing
+
+
+class _Gain:
+    """Stands in for a chip where only its row counts."""
+
+    def __init__(self, row):
+        self.row = row
+
+
+def simulate_program(
+    folder: Path | str, preset: str | Preset = "demo", seed: int = 1, workers: int | None = None, **options
+) -> ProgramPaths:
+    """Simulate a program.
+
+    Parameters
+    ----------
+    folder : path
+        Gets ``uncal/``, ``crds_cache/`` and ``truth/``.
+    preset : str or Preset
+        Name in :data:`jwstsm.sim.presets.PRESETS`, or a program of one's own.
+    seed : int
+        Same seed, same files.
+    workers : int, optional
+        Processes that simulate exposures side by side; by default one per core for full frames, else one.
+    **options
+        Fields of :class:`~jwstsm.sim.presets.Preset` to replace (``effects=...``, ``crowd=...``), or of its
+        observations (``ngroups=...``, ``nints=...``, ``dithers=...``, ``readpatt=...``, ``detectors=...``).
+
+    Returns
+    -------
+    ProgramPaths
+    """
+    folder = Path(folder)
+    preset = _with_options(PRESETS[preset] if isinstance(preset, str) else preset, options)
+    for name in ("uncal", "truth"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    tasks = plan_exposures(preset, seed)
+    generator = np.random.default_rng(int(rng.key(seed, "sky")))
+    catalog = draw_catalog(*_field(tasks), preset.crowd, generator)
+    sources, pointing = write_truth_tables(folder, tasks, catalog)
+    if workers is None:
+        large = max(task.region.nx * task.region.ny for task in tasks) > 1024**2
+        workers = min(os.cpu_count() or 1, len(tasks)) if large else 1
+    jobs = [functools.partial(take_exposure, task, catalog, folder) for task in tasks]
+    jobs.append(functools.partial(write_cache, folder / "crds_cache", tasks, preset))
+    results = _run(jobs, workers)[:-1]
+    return ProgramPaths(
+        folder,
+        tuple(path for path, _ in results),
+        folder / "crds_cache",
+        sources,
+        pointing,
+        tuple(truth for _, truth in results),
+    )
+
+
+def _with_options(preset: Preset, options: dict) -> Preset:
+    """Replace fields of the preset or of all its observations."""
+    own = {field.name for field in dataclasses.fields(Preset)}
+    nested = {field.name for field in dataclasses.fields(Observation)}
+    unknown = set(options) - own - nested
+    if unknown:
+        raise TypeError(f"unknown simulator option {sorted(unknown)}; known are {sorted(own | nested)}")
+    inner = {name: value for name, value in options.items() if name in nested}
+    preset = dataclasses.replace(preset, **{name: value for name, value in options.items() if name in own})
+    changed = tuple(dataclasses.replace(observation, **inner) for observation in preset.observations)
+    return dataclasses.replace(preset, observations=changed)
+
+
+def _run(jobs: list, workers: int) -> list:
+    """Run the jobs, in processes of their own if there is more than one worker, results in order."""
+    if workers <= 1:
+        return [job() for job in jobs]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_call, job, max(1, (os.cpu_count() or 1) // workers)) for job in jobs]
+        return [future.result() for future in futures]
+
+
+def _call(job, threads: int):
+    from jwstsm.core.compiled import set_threads
+
+    set_threads(threads)
+    return job()
