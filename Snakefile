@@ -1,0 +1,67 @@
+"""jwstsm: JWST exposures from uncal to science products.
+
+The contents page: configuration, rules in the order data flow, one target per stage.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+from jwstsm.workflow import clear_stale_lock, open_program, targets
+
+
+configfile: "config.yaml"
+
+
+clear_stale_lock()
+program = open_program(config)
+
+
+wildcard_constraints:
+    exposure=r"jw[^/]+?",
+    product=r"jw[^/]+?",
+    acid=r"[a-z]\d{3,4}",
+
+
+localrules:
+    all,
+    stage1,
+    stage2,
+    stage3,
+    references,
+    kernels,
+    associations,
+
+
+include: "rules/references.smk"
+include: "rules/detector1.smk"
+include: "rules/associations.smk"
+include: "rules/image2.smk"
+include: "rules/image3.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Everything that the stages in config.yaml ask for, and the report."""
+    default_target: True
+    input:
+        "report/index.html",
+        lambda wildcards: targets(program, plan),
+
+
+rule stage1:
+    """Count-rate images of all exposures."""
+    input:
+        program.stage1_products(),
+
+
+rule stage2:
+    """Calibrated exposures."""
+    input:
+        lambda wildcards: plan().image2_products(),
+
+
+rule stage3:
+    """Mosaics and catalogs."""
+    input:
+        lambda wildcards: plan().image3_products(),

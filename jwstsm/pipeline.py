@@ -23,7 +23,8 @@ from jwstsm.core import scratch
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import parse_header
 from jwstsm.products import Product, Ramp, read
-from jwstsm.products.fitsio import split_name, write
+from jwstsm.products.fitsio import write
+from jwstsm.products.names import split_name
 from jwstsm.references import References, Window
 from jwstsm.references.select import keyword_of
 from jwstsm.step import Skipped, Step, load_step

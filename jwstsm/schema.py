@@ -91,7 +91,7 @@ def config_schema() -> dict:
 
 
 _HEAD = """\
-# Configuration of jwstsm. Everything here can be edited at any time: the next `snakemake` run redoes what depends on it.
+# Configuration of jwstsm. Edit anything at any time: the next `snakemake` run redoes what depends on it.
 
 # The uncalibrated exposures: a glob, or a list of them, relative to this folder.
 uncal: uncal/*_uncal.fits

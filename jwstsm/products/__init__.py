@@ -1,18 +1,26 @@
 """Products: dataclasses of named arrays and headers, and their FITS files."""
 
-from jwstsm.products.fitsio import read, read_header, write
-from jwstsm.products.model import FitOpt, Mosaic, Product, Ramp, Segmentation, Slope
-from jwstsm.products.readout import Readout
+from __future__ import annotations
 
-__all__ = [
-    "FitOpt",
-    "Mosaic",
-    "Product",
-    "Ramp",
-    "Readout",
-    "Segmentation",
-    "Slope",
-    "read",
-    "read_header",
-    "write",
-]
+import importlib
+
+_HOMES = {
+    "FitOpt": "model",
+    "Mosaic": "model",
+    "Product": "model",
+    "Ramp": "model",
+    "Readout": "readout",
+    "Segmentation": "model",
+    "Slope": "model",
+    "read": "fitsio",
+    "write": "fitsio",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    """Import on first use: planning the workflow needs file names only, not astropy."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"jwstsm.products.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'jwstsm.products' has no attribute '{name}'")

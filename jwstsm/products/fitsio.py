@@ -20,8 +20,9 @@ from astropy.io import fits
 from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import InputError
 from jwstsm.products import asdf_block, model
+from jwstsm.products.names import split_name
 
-__all__ = ["atomic", "layouts", "read", "read_header", "sha256", "split_name", "suffix_of", "write"]
+__all__ = ["atomic", "layouts", "read", "sha256", "suffix_of", "write"]
 
 # keywords that describe the storage of an array; the writer makes them anew
 _STRUCTURE = re.compile(
@@ -47,13 +48,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def split_name(path: str | Path) -> tuple[str, str]:
-    """Split ``.../jw..._nrca1_rate.fits`` into ``("jw..._nrca1", "rate")``; the suffix is "" if there is none."""
-    stem = Path(path).name.removesuffix(".gz").removesuffix(".fits").removesuffix(".asdf")
-    base, _, suffix = stem.rpartition("_")
-    return (base, suffix) if base else (stem, "")
 
 
 def suffix_of(path: str | Path, hdus: fits.HDUList) -> str:
@@ -102,25 +96,6 @@ def _opened(path: Path):
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(f"{path.name}: cannot be read as FITS ({error}); download or make it again") from error
-
-
-def read_header(path: str | Path) -> fits.Header:
-    """Return the primary header with the ``SCI`` keywords behind it, reading nothing else.
-
-    Raises
-    ------
-    InputError
-        If the file is not FITS.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        header = fits.getheader(path, 0)
-        header.extend(fits.getheader(path, 1), unique=True, strip=True)
-    except (OSError, IndexError, ValueError, fits.VerifyError) as error:
-        raise InputError(f"{path.name}: its header cannot be read ({error}); download or make it again") from error
-    return header
 
 
 def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model.Product:

@@ -104,9 +104,7 @@ class ReferenceFile:
         """Return the shape of a stored array, before it is cut."""
         return tuple(self._hdu(ext).shape)
 
-    def array(
-        self, ext: str = "SCI", dtype=np.float32, cut: bool = True, lead: tuple[slice, ...] = ()
-    ) -> np.ndarray:
+    def array(self, ext: str = "SCI", dtype=np.float32, cut: bool = True, lead: tuple[slice, ...] = ()) -> np.ndarray:
         """Return an array, native-endian and C-contiguous, its last two axes cut to the window.
 
         Parameters

@@ -16,14 +16,11 @@ from typing import Any
 from jwstsm.errors import ConfigError, ReferenceError_
 from jwstsm.references.reader import References, Window
 
-__all__ = ["Selector", "checksum", "keyword_of", "load_lock", "reference_types"]
+__all__ = ["Selector", "checksum", "keyword_of", "load_lock"]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_SERVER = "https://jwst-crds.stsci.edu"
-
-# official class names that are not the step's name without underscores and with "step" behind
-_CLASS_NAMES = {"bkg_subtract": "backgroundstep", "msa_flagging": "msaflagopenstep", "srctype": "sourcetypestep"}
 
 
 @functools.cache
@@ -41,31 +38,6 @@ def _keywords() -> dict[str, str]:
 def keyword_of(kind: str) -> str | None:
     """Return the header keyword that records a reference type, such as ``R_DARK``; None for parameter files."""
     return _keywords().get(kind)
-
-
-def pars_type(name: str, is_pipeline: bool = False) -> str:
-    """Return the CRDS type of the parameter reference of a step or a pipeline, such as ``pars-jumpstep``."""
-    plain = name.replace("_", "")
-    return f"pars-{plain}pipeline" if is_pipeline else f"pars-{_CLASS_NAMES.get(name, plain + 'step')}"
-
-
-def reference_types(pipelines: Iterable[tuple[str, Iterable[str]]], types_of: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return every type that some pipelines ask for: those of their steps and their parameter files.
-
-    Parameters
-    ----------
-    pipelines : iterable of (str, iterable of str)
-        Pipeline names and their step names.
-    types_of : mapping
-        Step name to the reference types it declares.
-    """
-    found: dict[str, None] = {}
-    for pipeline, steps in pipelines:
-        found[pars_type(pipeline, True)] = None
-        for name in steps:
-            found[pars_type(name)] = None
-            found.update(dict.fromkeys(types_of.get(name, ())))
-    return list(found)
 
 
 class Selector:
@@ -109,7 +81,7 @@ class Selector:
         from crds.core import heavy_client
         from crds.core import log as crds_log
 
-        crds_log.set_verbose(-60)
+        crds_log.set_verbose(-3)
         try:
             return heavy_client.get_symbolic_mapping(self.context, cached=True)
         except Exception as error:
@@ -125,7 +97,8 @@ class Selector:
             return heavy_client.get_symbolic_mapping(self.context, cached=True)
         except Exception as error:
             raise ReferenceError_(
-                f"CRDS context {self.context} cannot be fetched from {os.environ['CRDS_SERVER_URL']}: {_one_line(error)}"
+                f"CRDS context {self.context} cannot be fetched from {os.environ['CRDS_SERVER_URL']}: "
+                f"{_one_line(error)}"
             ) from error
 
     def select(self, header: Mapping[str, Any], types: Iterable[str]) -> tuple[dict[str, str | None], dict[str, str]]:

@@ -1,0 +1,14 @@
+"""File names of products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["split_name"]
+
+
+def split_name(path: str | Path) -> tuple[str, str]:
+    """Split ``.../jw..._nrca1_rate.fits`` into ``("jw..._nrca1", "rate")``; the suffix is "" if there is none."""
+    stem = Path(path).name.removesuffix(".gz").removesuffix(".fits").removesuffix(".asdf")
+    base, _, suffix = stem.rpartition("_")
+    return (base, suffix) if base else (stem, "")

@@ -1,0 +1,174 @@
+"""The lock: which reference file serves which exposure, for a whole program, with checksums."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jwstsm import tables
+from jwstsm.errors import JwstsmError, ReferenceError_
+from jwstsm.headers import HeaderCache
+from jwstsm.products.names import split_name
+from jwstsm.references.pars import read_pars
+from jwstsm.references.select import Selector, checksum
+
+__all__ = ["lock_exposure", "lock_program"]
+
+log = logging.getLogger(__name__)
+
+
+class _Sums:
+    """Checksums of reference files, computed once per file version and kept beside the cache of headers."""
+
+    def __init__(self, path: Path = Path(".jwstsm/checksums.json")) -> None:
+        self.path = path
+        try:
+            self._rows = json.loads(path.read_text())
+        except (OSError, ValueError):
+            self._rows = {}
+
+    def entry(self, path: Path) -> dict[str, Any]:
+        """Return ``{file, path, size, sha1}`` of a file."""
+        stat = path.stat()
+        row = self._rows.get(str(path))
+        if row is None or row["size"] != stat.st_size or row["mtime"] != stat.st_mtime_ns:
+            row = {"size": stat.st_size, "mtime": stat.st_mtime_ns, "sha1": checksum(path)}
+            self._rows[str(path)] = row
+        return {"file": path.name, "path": str(path), "size": row["size"], "sha1": row["sha1"]}
+
+    def save(self) -> None:
+        """Write the cache."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self._rows))
+
+
+def lock_exposure(
+    name: str, header: Mapping[str, Any], types: Iterable[str], selector: Selector, sums: _Sums | None
+) -> dict:
+    """Return the lock of one exposure.
+
+    Parameters
+    ----------
+    name : str
+    header : mapping
+        Of the uncal file.
+    types : iterable of str
+        Reference types to select, ``pars-*`` among them.
+    selector : Selector
+    sums : _Sums or None
+        None leaves checksums out.
+
+    Returns
+    -------
+    dict
+        ``exposure``, ``context``, ``files`` (type to ``{file, path, size, sha1}`` or None for N/A), ``parameters``
+        (what the ``pars-*`` files set) and ``problems`` (texts; empty when all is well).
+    """
+    found, missing = selector.select(header, types)
+    problems = [f"{name}: {text}" for text in missing.values()]
+    unavailable = selector.fetch(n for n in found.values() if n)
+    files: dict[str, dict | None] = {}
+    parameters: dict[str, dict] = {}
+    for kind, file in sorted(found.items()):
+        if file is None:
+            if not kind.startswith("pars-"):
+                files[kind] = None
+            continue
+        if file in unavailable:
+            problems.append(f"{name}: reference {kind} {file} {unavailable[file]}")
+            continue
+        path = selector.locate(file)
+        if kind.startswith("pars-"):
+            try:
+                pipeline = kind.endswith("pipeline")
+                given = read_pars(path, None if pipeline else _step_of(kind))
+            except JwstsmError as error:
+                problems.append(f"{name}: {error}")
+                continue
+            where = kind.removeprefix("pars-").removesuffix("pipeline") if pipeline else ""
+            parameters.setdefault(where, {})
+            for step, options in given.items():
+                # a step's own file lies below what its pipeline's file says
+                parameters[where][step] = {**options, **parameters[where].get(step, {})}
+        files[kind] = sums.entry(path) if sums else {"path": str(path)}
+    return {
+        "exposure": name,
+        "context": selector.context,
+        "files": files,
+        "parameters": parameters,
+        "problems": problems,
+    }
+
+
+def _step_of(kind: str) -> str:
+    from jwstsm.config import step_parameters
+    from jwstsm.references.types import pars_type
+
+    return next(step for step in step_parameters() if pars_type(step) == kind)
+
+
+def lock_program(
+    uncal: Iterable[str],
+    crds: Mapping[str, Any],
+    types: Mapping[str, Iterable[str]],
+    lock: str | Path,
+    exposures: Iterable[str | Path],
+) -> None:
+    """Write the lock of every exposure of a program and the lock of the program.
+
+    Parameters
+    ----------
+    uncal : iterable of path
+    crds : mapping
+        ``context``, ``path`` and ``server``.
+    types : mapping
+        "INSTRUMENT EXP_TYPE TSO" to the reference types such an exposure asks for.
+    lock : path
+        The program's lock (JSON): context, server, and name and SHA-1 of every file. It holds no paths, so that it
+        can be kept with a paper and compared years later.
+    exposures : iterable of path
+        The exposures' locks, in the order of ``uncal``.
+
+    Raises
+    ------
+    ReferenceError_
+        If references are missing, with the problems of all exposures. With ``--keep-going`` they are only reported: the
+        exposures concerned fail in their own jobs, the others go on.
+    """
+    selector = Selector(crds["context"], crds["path"], crds.get("server"))
+    headers, errors = HeaderCache().get(uncal)
+    sums = _Sums()
+    files: dict[str, str] = {}
+    problems: list[str] = []
+    for source, target in zip(uncal, exposures, strict=True):
+        name = split_name(source)[0]
+        content: dict[str, Any] = {"exposure": name, "context": selector.context, "files": {}, "parameters": {}}
+        try:
+            if source in errors:
+                raise ReferenceError_(errors[source])
+            header = headers[source]
+            row = tables.exposure_type(header, Path(source).name)
+            key = f"{header.get('INSTRUME')} {row.exp_type} {tables.is_tso(header)}"
+            content = lock_exposure(name, header, types[key], selector, sums)
+        except JwstsmError as error:
+            content["problems"] = [str(error)]
+        problems += content["problems"]
+        files.update({e["file"]: e["sha1"] for e in content["files"].values() if e})
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(target).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    sums.save()
+    summary = {"context": selector.context, "server": crds.get("server"), "files": dict(sorted(files.items()))}
+    Path(lock).write_text(json.dumps(summary, indent=1) + "\n")
+    for problem in problems:
+        log.error("%s", problem)
+    log.info("%d reference files for %d exposures under %s", len(files), len(headers), selector.context)
+    if problems and os.environ.get("JWSTSM_KEEP_GOING") != "1":
+        raise ReferenceError_(
+            "references are missing:\n  "
+            + "\n  ".join(problems)
+            + "\n  nothing has been computed yet; with --keep-going the other exposures are processed"
+        )

@@ -1,0 +1,365 @@
+"""What the Snakefile asks: which exposures there are, what is made of them, and with which parameters.
+
+Plain Python without Snakemake, so that it is tested by itself. Paths are relative to the program directory.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jwstsm
+from jwstsm import config as configuration
+from jwstsm import tables
+from jwstsm.errors import ConfigError, InputError
+from jwstsm.headers import HeaderCache
+from jwstsm.products.names import split_name
+from jwstsm.references.types import reference_types
+
+__all__ = ["Exposure", "Plan", "Program", "clear_stale_lock", "open_program", "root", "snakefile", "targets"]
+
+log = logging.getLogger(__name__)
+
+
+def root() -> Path:
+    """Return the folder that holds the Snakefile, rules and scripts: the repository, or its copy in the package."""
+    here = Path(__file__).resolve().parent
+    return here.parent if (here.parent / "rules").is_dir() else here / "_workflow"
+
+
+def snakefile() -> str:
+    """Return the path of the workflow's Snakefile, for ``include:`` in a program directory."""
+    return str(root() / "Snakefile")
+
+
+class Exposure:
+    """One uncal file: its name, header, and what is made of it."""
+
+    def __init__(self, uncal: str, header: Mapping[str, Any] | None, error: str = "") -> None:
+        self.uncal = uncal
+        self.name = split_name(uncal)[0]
+        self.header = dict(header or {})
+        self.error = error
+
+    @property
+    def type(self) -> tables.ExposureType | None:
+        """Row of the exposure-type table; None if the header could not be read or names no known type."""
+        try:
+            return tables.exposure_type(self.header, self.uncal) if not self.error else None
+        except InputError:
+            return None
+
+    @property
+    def pipelines(self) -> list[tuple[str, str]]:
+        """``(pipeline, name)`` of the per-exposure pipelines that exist here and apply."""
+        row = self.type
+        names = ["detector1"] if row is None else [row.stage1, row.stage2]
+        return [name for name in names if name in tables.sequences()]
+
+    @property
+    def size_mb(self) -> float:
+        """Size of the uncal file [MB]."""
+        try:
+            return os.path.getsize(self.uncal) / 1e6
+        except OSError:
+            return 0.0
+
+
+class Program:
+    """A program directory as its configuration describes it.
+
+    Parameters
+    ----------
+    content : mapping
+        The configuration as Snakemake read it; checked here.
+    cache : path
+        Header cache.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is wrong, or no file matches ``uncal``.
+    """
+
+    def __init__(self, content: Mapping[str, Any], cache: str | Path = ".jwstsm/headers.json") -> None:
+        self.config = configuration.check(content)
+        patterns = self.config["uncal"]
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        files = sorted({f for p in patterns for f in glob.glob(os.path.expanduser(p), recursive=True)})
+        if not files:
+            raise ConfigError(
+                f"no file matches uncal: {', '.join(patterns)} in {os.getcwd()}; put *_uncal.fits files there, "
+                "correct 'uncal' in config.yaml, or make an example with 'jwstsm demo'"
+            )
+        headers, errors = HeaderCache(cache).get(files)
+        self.exposures: dict[str, Exposure] = {}
+        for file in files:
+            exposure = Exposure(file, headers.get(file), errors.get(file, ""))
+            twin = self.exposures.get(exposure.name)
+            if twin:
+                raise ConfigError(f"two files are exposure {exposure.name}: {twin.uncal} and {file}; keep one of them")
+            self.exposures[exposure.name] = exposure
+
+    # --- stage 1 and 2: one exposure -------------------------------------------------------------------------------
+
+    @property
+    def stages(self) -> list[int]:
+        """Stages that are switched on."""
+        return self.config["stages"]
+
+    def uncal_files(self) -> list[str]:
+        """Return all uncal files that can be read as far as their header (the others fail in their own job)."""
+        return [e.uncal for e in self.exposures.values()]
+
+    def pattern(self, names: Iterable[str]) -> str:
+        """Return a regular expression that matches exactly these exposure names, for ``wildcard_constraints``."""
+        names = list(names)
+        if not names:
+            return r"(?!)"
+        if len(names) == len(self.exposures):
+            return r"jw[^/]+?"
+        return "|".join(re.escape(name) for name in names)
+
+    def stage1_products(self) -> list[str]:
+        """Return the paths of all stage 1 products."""
+        out = []
+        for one in self.exposures.values():
+            for pipeline in one.pipelines[:1]:
+                out += [f"stage1/{one.name}_{suffix}.fits" for suffix in tables.sequences()[pipeline]["products"]]
+        return out
+
+    def image2_kind(self, exposure: str) -> str:
+        """Return what image2 makes of an exposure: ``both`` (cal and i2d), ``cal`` or ``calints``."""
+        header = self.exposures[exposure].header
+        if tables.pipeline_input(header) == "rateints":
+            return "calints"
+        return "both" if "resample" in tables.sequence("image2", header) else "cal"
+
+    def image2_pattern(self, kind: str) -> str:
+        """Return the pattern of the exposures of which image2 makes ``kind``."""
+        return self.pattern(n for n in self.named("image2") if self.image2_kind(n) == kind)
+
+    def kernels_marker(self) -> str:
+        """Return the file that says that the kernels of this installation have been compiled."""
+        import hashlib
+
+        text = f"{jwstsm.__version__} {Path(__file__).parent} {sys.version} {os.environ.get('NUMBA_CACHE_DIR', '')}"
+        return f".jwstsm/kernels-{hashlib.sha1(text.encode()).hexdigest()[:10]}.ok"
+
+    def all_reference_types(self) -> dict[str, list[str]]:
+        """Return the sets of reference types by exposure type: a change of one reruns only the selection."""
+        out: dict[str, list[str]] = {}
+        for one in self.exposures.values():
+            if one.type:
+                key = f"{one.header.get('INSTRUME')} {one.type.exp_type} {tables.is_tso(one.header)}"
+                if key not in out:
+                    out[key] = self.reference_types(one.name)
+        return out
+
+    def named(self, pipeline: str) -> list[str]:
+        """Return the names of the exposures that go through a pipeline."""
+        return [e.name for e in self.exposures.values() if pipeline in e.pipelines]
+
+    def uncal(self, exposure: str) -> str:
+        """Return the uncal file of an exposure."""
+        return self.exposures[exposure].uncal
+
+    def options(self, pipeline: str, exposure: str) -> dict[str, dict]:
+        """Return what the user set for the steps of one pipeline on one exposure (and nothing else)."""
+        one = self.exposures[exposure]
+        steps = tables.sequence(pipeline, one.header) if one.type else tables.sequence(pipeline)
+        return configuration.options_for(self.config, steps, one.header, pipeline=pipeline, exposure=exposure)
+
+    def reference_types(self, exposure: str) -> list[str]:
+        """Return the reference types that the pipelines of an exposure ask for, stage 3 included."""
+        one = self.exposures[exposure]
+        wanted = list(one.pipelines)
+        if one.type and one.type.stage3 in tables.sequences():
+            wanted.append(one.type.stage3)
+        sequences = [(name, tables.sequence(name, one.header)) for name in wanted]
+        steps = {s for _, names in sequences for s in names}
+        return reference_types(sequences, {s: configuration.reference_types_of(s) for s in steps})
+
+    def memory_mb(self, exposure: str, pipeline: str, attempt: int = 1) -> int:
+        """Return the memory to ask for [MB]: what was measured per pixel, half as much again on each new attempt."""
+        one = self.exposures[exposure]
+        pixels = int(one.header.get("SUBSIZE1", 2048) or 2048) * int(one.header.get("SUBSIZE2", 2048) or 2048)
+        per_pixel = {"detector1": 24 + 9 * min(int(one.header.get("NGROUPS", 10) or 10), 25), "image2": 140}
+        need = 350 + per_pixel.get(pipeline, 120) * pixels / 1e6
+        return int(need * (1 + 0.5 * (attempt - 1)))
+
+    def unsupported(self) -> dict[str, list[str]]:
+        """Return the exposure types whose stage 2 or 3 does not exist here yet, with their exposures."""
+        out: dict[str, list[str]] = {}
+        for one in self.exposures.values():
+            row = one.type
+            missing = (
+                [p for p in (row.stage1, row.stage2, row.stage3) if p and p not in tables.sequences()] if row else []
+            )
+            if missing:
+                out.setdefault(f"{row.exp_type} ({', '.join(missing)})", []).append(one.name)
+        return out
+
+    # --- associations -----------------------------------------------------------------------------------------------
+
+    def pool_headers(self) -> list[tuple[str, dict]]:
+        """Return ``(uncal file, header)`` of the exposures whose header could be read and has a known type."""
+        return [(e.uncal, e.header) for e in self.exposures.values() if e.type]
+
+    def planned(self, index: str | Path) -> Plan:
+        """Return the plan of stages 2 and 3 that the associations give."""
+        return Plan(self, json.loads(Path(index).read_text()))
+
+
+class Plan:
+    """Products of stages 2 and 3, from the index of associations.
+
+    Parameters
+    ----------
+    program : Program
+    index : list of dict
+        As the rule ``associations`` writes it: ``file``, ``level``, ``type``, ``id``, ``products`` with ``name`` and
+        ``members`` (``expname``, ``exptype``).
+    """
+
+    def __init__(self, program: Program, index: Sequence[Mapping[str, Any]]) -> None:
+        self.program = program
+        self.index = index
+
+    @cached_property
+    def level2(self) -> dict[str, dict]:
+        """Exposure name -> its Level 2 association and product."""
+        out: dict[str, dict] = {}
+        for entry in self._of_level(2):
+            for product in entry["products"]:
+                science = [m for m in product["members"] if m["exptype"] == "science"]
+                name = split_name(science[0]["expname"])[0] if science else ""
+                if name in self.program.exposures and _richer(product, out.get(name)):
+                    out[name] = {"asn": entry, "members": product["members"], "product": product["name"]}
+        return out
+
+    @cached_property
+    def mosaics(self) -> dict[str, dict]:
+        """Product name -> Level 3 imaging association: ``asn``, ``members`` (exposure names)."""
+        out: dict[str, dict] = {}
+        for entry in self._of_level(3):
+            if entry["pipeline"] not in tables.sequences():
+                continue
+            for product in entry["products"]:
+                names = [split_name(m["expname"])[0] for m in product["members"] if m["exptype"] == "science"]
+                out[product["name"]] = {"asn": entry, "members": names, "acid": entry["id"]}
+        return out
+
+    def background_files(self, exposure: str) -> list[str]:
+        """Return the stage 1 products that serve as background of an exposure."""
+        suffix = tables.pipeline_input(self.program.exposures[exposure].header)
+        members = self.level2.get(exposure, {}).get("members", [])
+        names = [split_name(m["expname"])[0] for m in members if m["exptype"] == "background"]
+        return [f"stage1/{name}_{suffix}.fits" for name in names]
+
+    def image2_products(self) -> list[str]:
+        """Return the paths of all stage 2 imaging products."""
+        suffixes = {"both": ["cal", "i2d"], "cal": ["cal"], "calints": ["calints"]}
+        names = [n for n in self.program.named("image2") if n in self.level2]
+        return [f"stage2/{n}_{s}.fits" for n in names for s in suffixes[self.program.image2_kind(n)]]
+
+    def image3_products(self) -> list[str]:
+        """Return the paths of all mosaics, catalogs and cleaned exposures."""
+        out = []
+        for product, entry in self.mosaics.items():
+            out += [f"stage3/{product}_i2d.fits", f"stage3/{product}_cat.ecsv", f"stage3/{product}_segm.fits"]
+            out += self.crf_files(product)
+        return out
+
+    def crf_files(self, product: str) -> list[str]:
+        """Return the cleaned exposures of an association."""
+        entry = self.mosaics[product]
+        return [f"stage3/{name}_{entry['acid']}_crf.fits" for name in entry["members"]]
+
+    def cal_files(self, product: str) -> list[str]:
+        """Return the calibrated exposures of an association."""
+        return [f"stage2/{name}_cal.fits" for name in self.mosaics[product]["members"]]
+
+    def product_of(self, exposure: str, acid: str) -> str:
+        """Return the mosaic that a cleaned exposure belongs to."""
+        for product, entry in self.mosaics.items():
+            if entry["acid"] == acid and exposure in entry["members"]:
+                return product
+        raise InputError(f"exposure {exposure} is in no association {acid}")
+
+    def options(self, product: str, steps: Sequence[str]) -> dict[str, dict]:
+        """Return what the user set for some stage 3 steps of a mosaic; headers are those of its first member."""
+        entry = self.mosaics[product]
+        header = self.program.exposures[entry["members"][0]].header
+        return configuration.options_for(
+            self.program.config, steps, header, pipeline="image3", association=product, exposure=entry["members"][0]
+        )
+
+    def _of_level(self, level: int) -> Iterable[Mapping[str, Any]]:
+        return (entry for entry in self.index if entry["level"] == level)
+
+
+def _richer(product: Mapping, other: Mapping | None) -> bool:
+    """Whether a Level 2 product has more members than another of the same exposure."""
+    return other is None or len(product["members"]) > len(other["members"])
+
+
+def open_program(content: Mapping[str, Any]) -> Program:
+    """Return the program of the current folder; a wrong configuration ends Snakemake with one line."""
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        return Program(content)
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
+    """Return every product of the stages that are switched on."""
+    out = program.stage1_products() if 1 in program.stages else []
+    if 2 in program.stages:
+        out += plan().image2_products()
+    if 3 in program.stages:
+        out += plan().image3_products()
+    return out
+
+
+def clear_stale_lock(folder: str | Path = ".") -> bool:
+    """Remove a lock that a killed Snakemake left in a program directory; return whether there was one.
+
+    The workflow notes host and process when it starts. A lock is removed only if that process ran on this
+    host and is gone.
+    """
+    folder = Path(folder)
+    note = folder / ".jwstsm" / "running.json"
+    locks = list((folder / ".snakemake" / "locks").glob("*"))
+    if not locks or not note.exists():
+        return False
+    try:
+        owner = json.loads(note.read_text())
+        if owner["host"] != socket.gethostname() or owner["pid"] in (os.getpid(), os.getppid()):
+            return False
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+        return True
+    except (OSError, ValueError, KeyError):
+        return False
+    return False
+
+
+def note_running(folder: str | Path = ".") -> None:
+    """Note that this process runs the workflow in a program directory."""
+    note = Path(folder) / ".jwstsm" / "running.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))

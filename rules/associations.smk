@@ -1,0 +1,25 @@
+checkpoint associations:
+    """Group the exposures by the headers of their uncal files (pool -> Level 2 and Level 3 associations).
+
+    Reads headers only, so that the whole graph is known before any computing starts.
+    """
+    input:
+        uncal=program.uncal_files(),
+    output:
+        pool="asn/pool.csv",
+        index="asn/index.json",
+    params:
+        edits=program.config["asn"],
+    log:
+        "logs/associations.log",
+    benchmark:
+        "benchmarks/associations.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/associations.py"
+
+
+def plan():
+    """Return the plan of stages 2 and 3; asks for the associations first."""
+    return program.planned(checkpoints.associations.get().output.index)

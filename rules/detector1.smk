@@ -1,0 +1,25 @@
+rule detector1:
+    """Correct the ramps of one exposure and fit their slopes (uncal -> rate, rateints)."""
+    input:
+        uncal=lambda wildcards: program.uncal(wildcards.exposure),
+        references="references/{exposure}.json",
+        kernels=ancient(program.kernels_marker()),
+    output:
+        rate="stage1/{exposure}_rate.fits",
+        rateints="stage1/{exposure}_rateints.fits",
+        record="logs/detector1/{exposure}.json",
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: program.options("detector1", wildcards.exposure),
+    log:
+        "logs/detector1/{exposure}.log",
+    benchmark:
+        "benchmarks/detector1/{exposure}.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: program.memory_mb(wildcards.exposure, "detector1", attempt),
+        runtime=20,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/detector1.py"

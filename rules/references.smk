@@ -1,0 +1,36 @@
+rule references:
+    """Select the reference files of every exposure under the pinned CRDS context.
+
+    The one rule that may use the network (to fill the CRDS cache). Writes for each exposure which file serves it, with
+    checksums, and the lock of the whole program. All problems are reported together, before any computing starts.
+    """
+    input:
+        uncal=program.uncal_files(),
+    output:
+        lock="references/lock.json",
+        exposures=expand("references/{exposure}.json", exposure=program.exposures),
+    params:
+        crds=program.config["crds"],
+        types=program.all_reference_types(),
+    log:
+        "logs/references.log",
+    benchmark:
+        "benchmarks/references.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/references.py"
+
+
+rule kernels:
+    """Compile the numerical kernels once, before jobs run side by side."""
+    output:
+        touch(program.kernels_marker()),
+    log:
+        "logs/kernels.log",
+    benchmark:
+        "benchmarks/kernels.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/kernels.py"
