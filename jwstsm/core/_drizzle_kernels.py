@@ -1,0 +1,216 @@
+"""How each drizzle kernel spreads a run of input pixels of one row over a band of output rows.
+
+All functions share one signature, so that the driver in :mod:`jwstsm.core.drizzle` can call any of them:
+
+``values`` (ny, nx, nval) float32, ``weight`` (ny, nx) float32, ``pixmap`` (ny, nx, 2) float64 (x first),
+``dq`` (ny, nx) uint32 or (0, 0); ``j`` the input row, ``[i0, i1)`` the run of columns; ``par`` = (pixfrac, scale, x_off,
+y_off), the offsets turning map coordinates into coordinates where output pixel ``c`` of the window covers [c, c + 1);
+``[y0, y1)`` the band's rows of the window, ``width`` its columns; ``nlin`` how many values enter linearly (the rest with
+squared weights); ``edge`` scratch of width + 2; ``sums`` (y1 - y0, width, 1 + nval) float64 and ``out_dq`` (band rows,
+width) uint32 or (0, 0), which are added to.
+
+Only rows of the band are written, and in the order of the input pixels: the bits of an output pixel do not depend on how
+the output is cut into bands, tiles or threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jwstsm.core.compiled import njit
+
+__all__ = ["gaussian", "lanczos", "point", "square", "turbo"]
+
+_FWHM_PER_SIGMA = 2.3548
+_LANCZOS_STEP = 0.003  # spacing of the tabulated Lanczos function, in input pixels, as in the source
+_SLIVER = 1e-12  # overlaps below this share of an input pixel are rounding noise
+
+
+@njit(inline="always")
+def _deposit(values, dq, j, i, amount, row, column, nlin, sums, out_dq):
+    """Add one input pixel to one output pixel with weight ``amount``."""
+    sums[row, column, 0] += amount
+    for p in range(nlin):
+        sums[row, column, 1 + p] += amount * values[j, i, p]
+    for p in range(nlin, values.shape[2]):
+        sums[row, column, 1 + p] += amount * amount * values[j, i, p]
+    if dq.size > 0:
+        out_dq[row, column] |= dq[j, i]
+
+
+@njit
+def _add_edge(x1, y1, x2, y2, bottom, first, last, edge):
+    """Add one side of a polygon to the running overlap of the cells ``first`` .. ``last`` of the row [bottom, bottom + 1).
+
+    The prefix sum of ``edge`` is afterwards the signed area of the polygon in each cell: a side adds, to its own cell,
+    its height times the part of the cell to its right, and its full height to all cells further right.
+    """
+    if y1 == y2:
+        return
+    top = bottom + 1.0
+    if y1 < y2:
+        low, high, sign = max(y1, bottom), min(y2, top), 1.0
+    else:
+        low, high, sign = max(y2, bottom), min(y1, top), -1.0
+    if high <= low:
+        return
+    slope = (x2 - x1) / (y2 - y1)
+    xa, xb = x1 + (low - y1) * slope, x1 + (high - y1) * slope
+    height = (high - low) * sign
+    xl, xr = min(xa, xb), max(xa, xb)
+    left, right = float(first), float(last + 1)
+    if xl >= right:
+        return
+    if xr <= left:
+        edge[first] += height
+        return
+    cell, final = int(math.floor(xl)), int(math.floor(xr))
+    if cell == final and cell >= first:
+        middle = 0.5 * (xl + xr) - cell
+        edge[cell] += height * (1.0 - middle)
+        edge[cell + 1] += height * middle
+        return
+    per_x = height / (xr - xl)
+    if xl < left:
+        edge[first] += per_x * (left - xl)
+        xl, cell = left, first
+    if final > last:
+        final, xr = last, right
+    while cell <= final:
+        start, stop = max(xl, float(cell)), min(xr, cell + 1.0)
+        part = per_x * (stop - start)
+        middle = 0.5 * (start + stop) - cell
+        edge[cell] += part * (1.0 - middle)
+        edge[cell + 1] += part * middle
+        cell += 1
+
+
+@njit(inline="always")
+def _between(pixmap, j, i, v, u, axis):
+    """Interpolate the map bilinearly at (row j + v, column i + u); outside [0, 1] it extrapolates."""
+    lower = (1.0 - u) * pixmap[j, i, axis] + u * pixmap[j, i + 1, axis]
+    upper = (1.0 - u) * pixmap[j + 1, i, axis] + u * pixmap[j + 1, i + 1, axis]
+    return (1.0 - v) * lower + v * upper
+
+
+@njit
+def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+    """Spread the pixel, shrunk by pixfrac and mapped corner by corner, over the pixels that it overlaps: exact areas."""
+    nrow, ncol = weight.shape
+    half = 0.5 * par[0]
+    x_off, y_off = par[2], par[3]
+    # corners come from the map of the pixel centres around them; at the rim of the image the rim's own cell extrapolates
+    j_low, j_up = min(max(j - 1, 0), nrow - 2), min(j, nrow - 2)
+    v_low, v_up = j - half - j_low, j + half - j_up
+    for i in range(i0, i1):
+        if not weight[j, i] > 0.0:
+            continue
+        i_left, i_right = max(i - 1, 0), min(i, ncol - 2)
+        u_left, u_right = i - half - i_left, i + half - i_right
+        xa = _between(pixmap, j_low, i_left, v_low, u_left, 0) + x_off
+        ya = _between(pixmap, j_low, i_left, v_low, u_left, 1) + y_off
+        xb = _between(pixmap, j_low, i_right, v_low, u_right, 0) + x_off
+        yb = _between(pixmap, j_low, i_right, v_low, u_right, 1) + y_off
+        xc = _between(pixmap, j_up, i_right, v_up, u_right, 0) + x_off
+        yc = _between(pixmap, j_up, i_right, v_up, u_right, 1) + y_off
+        xd = _between(pixmap, j_up, i_left, v_up, u_left, 0) + x_off
+        yd = _between(pixmap, j_up, i_left, v_up, u_left, 1) + y_off
+        area = 0.5 * ((xc - xa) * (yd - yb) - (xd - xb) * (yc - ya))
+        if not (abs(area) > 0.0 and abs(area) < np.inf):  # also where the map is NaN
+            continue
+        y_min, y_max = min(min(ya, yb), min(yc, yd)), max(max(ya, yb), max(yc, yd))
+        x_min, x_max = min(min(xa, xb), min(xc, xd)), max(max(xa, xb), max(xc, xd))
+        if y_min >= y1 or y_max <= y0 or x_min >= width or x_max <= 0.0:
+            continue
+        c0, c1 = int(math.floor(max(x_min, 0.0))), int(math.floor(min(x_max, width - 0.5)))
+        r0, r1 = int(math.floor(max(y_min, y0))), int(math.floor(min(y_max, y1 - 0.5)))
+        for r in range(r0, r1 + 1):
+            for c in range(c0, c1 + 2):
+                edge[c] = 0.0
+            _add_edge(xa, ya, xb, yb, float(r), c0, c1, edge)
+            _add_edge(xb, yb, xc, yc, float(r), c0, c1, edge)
+            _add_edge(xc, yc, xd, yd, float(r), c0, c1, edge)
+            _add_edge(xd, yd, xa, ya, float(r), c0, c1, edge)
+            overlap = 0.0
+            for c in range(c0, c1 + 1):
+                overlap += edge[c]
+                share = -overlap / area
+                if share > _SLIVER:
+                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+
+
+@njit
+def point(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+    """Put the whole pixel into the output pixel that its centre falls in."""
+    for i in range(i0, i1):
+        x, y = pixmap[j, i, 0] + par[2], pixmap[j, i, 1] + par[3]
+        if weight[j, i] > 0.0 and x >= 0.0 and x < width and y >= y0 and y < y1:
+            _deposit(values, dq, j, i, weight[j, i], int(y) - y0, int(x), nlin, sums, out_dq)
+
+
+@njit
+def turbo(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+    """Spread the pixel over an upright square of side pixfrac / scale about its centre."""
+    half = 0.5 * par[0] / par[1]
+    per_area = (par[1] / par[0]) ** 2
+    for i in range(i0, i1):
+        x, y = pixmap[j, i, 0] + par[2], pixmap[j, i, 1] + par[3]
+        inside = x + half > 0.0 and x - half < width and y + half > y0 and y - half < y1
+        if not (weight[j, i] > 0.0 and inside):
+            continue
+        for r in range(int(max(y - half, y0)), int(min(y + half, y1 - 0.5)) + 1):
+            high = min(y + half, r + 1.0) - max(y - half, float(r))
+            for c in range(int(max(x - half, 0.0)), int(min(x + half, width - 0.5)) + 1):
+                wide = min(x + half, c + 1.0) - max(x - half, float(c))
+                if high > 0.0 and wide > 0.0:
+                    share = high * wide * per_area
+                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+
+
+@njit
+def gaussian(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+    """Spread the pixel as a round Gaussian of full width pixfrac / scale, cut at 2.5 sigma; flux only on average kept."""
+    reach = max(2.5 * par[0] / _FWHM_PER_SIGMA, 1.2) / par[1]
+    steep = 0.5 * (_FWHM_PER_SIGMA * par[1] / par[0]) ** 2
+    for i in range(i0, i1):
+        x, y = pixmap[j, i, 0] + par[2], pixmap[j, i, 1] + par[3]
+        inside = x + reach >= 0.0 and x - reach < width and y + reach >= y0 and y - reach < y1
+        if not (weight[j, i] > 0.0 and inside):
+            continue
+        for r in range(int(max(y - reach, y0)), int(min(y + reach, y1 - 0.5)) + 1):
+            dy = y - 0.5 - r
+            for c in range(int(max(x - reach, 0.0)), int(min(x + reach, width - 0.5)) + 1):
+                dx = x - 0.5 - c
+                share = steep / math.pi * math.exp(-steep * (dx * dx + dy * dy))
+                _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+
+
+@njit
+def lanczos(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+    """Spread the pixel by the product of two Lanczos functions of order ``par[4]``; flux only on average kept."""
+    order = par[4]
+    reach = order / par[1]
+    for i in range(i0, i1):
+        x, y = pixmap[j, i, 0] + par[2] - 0.5, pixmap[j, i, 1] + par[3] - 0.5
+        inside = x + reach >= 0.0 and x - reach < width and y + reach >= y0 and y - reach < y1
+        if not (weight[j, i] > 0.0 and inside):
+            continue
+        for r in range(max(int(math.floor(y - reach)) + 1, y0), min(int(math.floor(y + reach)), y1 - 1) + 1):
+            along_y = _lanczos_value(abs(y - r) * par[1], order)
+            for c in range(max(int(math.floor(x - reach)) + 1, 0), min(int(math.floor(x + reach)), width - 1) + 1):
+                share = along_y * _lanczos_value(abs(x - c) * par[1], order)
+                if share != 0.0:
+                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+
+
+@njit
+def _lanczos_value(distance, order):
+    """Return the Lanczos function at a distance in input pixels, tabulated every 0.003 as in the source."""
+    angle = math.pi * _LANCZOS_STEP * math.floor(distance / _LANCZOS_STEP + 0.5)
+    if angle == 0.0:
+        return 1.0
+    if angle > math.pi * order:
+        return 0.0
+    return math.sin(angle) * math.sin(angle / order) * order / (angle * angle)
