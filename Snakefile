@@ -7,7 +7,13 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from jwstsm.workflow import clear_stale_lock, open_program, targets
+from jwstsm.workflow import (
+    clear_stale_lock,
+    described_exposures,
+    described_mosaics,
+    open_program,
+    targets,
+)
 
 
 configfile: "config.yaml"

@@ -48,6 +48,8 @@ def step_parameters() -> dict[str, dict[str, Parameter]]:
     for name, section in _schema()["properties"]["steps"]["properties"].items():
         out[name] = {}
         for key, spec in section["properties"].items():
+            if key == "save_results" or key.startswith("override_"):
+                continue  # what every step has; not parameters of the function
             if "enum" in spec:
                 choices = tuple(c for c in spec["enum"] if c is not None)
                 out[name][key] = Parameter(key, type(choices[0]), spec["default"], choices, None, None in spec["enum"])

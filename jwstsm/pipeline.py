@@ -143,7 +143,7 @@ class Run:
             self.records.append(
                 {"name": one.name, "status": status, "reason": reason, "seconds": seconds, "peak_mb": round(peak)}
             )
-        level = logging.INFO if status == "COMPLETE" else logging.DEBUG if reason == "switched off" else logging.WARNING
+        level = logging.DEBUG if reason == "switched off" else logging.INFO
         why = f": {reason}" if reason else ""
         log.log(level, "%s %s %s in %.2f s%s", product.name, one.name, status, seconds, why)
         return product

@@ -173,13 +173,14 @@ def _targets() -> dict[Path, str]:
 
 def main(argv: list[str]) -> int:
     """Write the generated files, or with ``--check`` say which have drifted."""
-    stale = [p for p, text in _targets().items() if not p.exists() or p.read_text() != text]
+    targets = _targets()
+    stale = [p for p, text in targets.items() if not p.exists() or p.read_text() != text]
     if "--check" in argv:
         for path in stale:
             sys.stderr.write(f"{path.relative_to(ROOT)} is not what the signatures say; run python -m jwstsm.schema\n")
         return int(bool(stale))
     for path in stale:
-        path.write_text(_targets()[path])
+        path.write_text(targets[path])
     return 0
 
 

@@ -25,7 +25,18 @@ from jwstsm.headers import HeaderCache
 from jwstsm.products.names import split_name
 from jwstsm.references.types import reference_types
 
-__all__ = ["Exposure", "Plan", "Program", "clear_stale_lock", "open_program", "root", "snakefile", "targets"]
+__all__ = [
+    "Exposure",
+    "Plan",
+    "Program",
+    "clear_stale_lock",
+    "described_exposures",
+    "described_mosaics",
+    "open_program",
+    "root",
+    "snakefile",
+    "targets",
+]
 
 log = logging.getLogger(__name__)
 
@@ -209,6 +220,14 @@ class Program:
                 out.setdefault(f"{row.exp_type} ({', '.join(missing)})", []).append(one.name)
         return out
 
+    def notes(self) -> list[str]:
+        """Return what the reader of the report must know first: files left out, stages that do not exist here."""
+        out = [e.error for e in self.exposures.values() if e.error]
+        out += [f"{e.uncal}: EXP_TYPE is not known" for e in self.exposures.values() if not e.error and not e.type]
+        for kind, names in self.unsupported().items():
+            out.append(f"{kind}: not made here yet, for {len(names)} exposures ({names[0]}, ...)")
+        return out
+
     # --- associations -----------------------------------------------------------------------------------------------
 
     def pool_headers(self) -> list[tuple[str, dict]]:
@@ -275,7 +294,7 @@ class Plan:
     def image3_products(self) -> list[str]:
         """Return the paths of all mosaics, catalogs and cleaned exposures."""
         out = []
-        for product, entry in self.mosaics.items():
+        for product in self.mosaics:
             out += [f"stage3/{product}_i2d.fits", f"stage3/{product}_cat.ecsv", f"stage3/{product}_segm.fits"]
             out += self.crf_files(product)
         return out
@@ -331,6 +350,18 @@ def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
     if 3 in program.stages:
         out += plan().image3_products()
     return out
+
+
+def described_exposures(program: Program, plan: Callable[[], Plan]) -> list[str]:
+    """Return the report's descriptions of the exposures: of the calibrated image where there is one."""
+    calibrated = {n for n in plan().level2 if program.image2_kind(n) != "calints"} if 2 in program.stages else set()
+    calibrated &= set(program.named("image2"))
+    return [f"report/data/{n}_{'cal' if n in calibrated else 'rate'}.json" for n in program.named("detector1")]
+
+
+def described_mosaics(program: Program, plan: Callable[[], Plan]) -> list[str]:
+    """Return the report's descriptions of the mosaics."""
+    return [f"report/data/{name}_i2d.json" for name in plan().mosaics] if 3 in program.stages else []
 
 
 def clear_stale_lock(folder: str | Path = ".") -> bool:

@@ -3,7 +3,7 @@
 from jwstsm.job import logged
 
 with logged(snakemake):
-    from jwstsm.associations import associate_program
+    from jwstsm.associations.program import associate_program
 
     associate_program(
         snakemake.input.uncal,

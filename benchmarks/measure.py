@@ -1,0 +1,60 @@
+"""Wall time and peak memory of whole processes, ours and the official package's, on the same input in one run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Measured", "best_of", "judge_python", "measure"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one process took."""
+
+    seconds: float
+    peak_mb: float
+
+
+def judge_python() -> Path:
+    """Return the interpreter of the official package's environment (``JWSTSM_JUDGE`` or ``.judge/bin/python``)."""
+    return Path(os.environ.get("JWSTSM_JUDGE", ROOT / ".judge" / "bin" / "python"))
+
+
+def measure(command: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Measured:
+    """Run a command to its end; return its wall time and the peak resident memory of it and its children.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails, with the end of what it printed.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [str(c) for c in command],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.stdout.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{text[-3000:]}")
+    return Measured(seconds, usage.ru_maxrss / 1024)
+
+
+def best_of(count: int, command: Sequence[str | Path], **options) -> Measured:
+    """Return the fastest of several runs and the largest of their memories: the machine is noisy."""
+    runs = [measure(command, **options) for _ in range(count)]
+    return Measured(min(r.seconds for r in runs), max(r.peak_mb for r in runs))

@@ -1,0 +1,70 @@
+rule describe_exposure:
+    """Picture and numbers of one exposure for the report."""
+    input:
+        product=lambda wildcards: f"stage1/{wildcards.exposure}_rate.fits",
+    output:
+        "report/data/{exposure}_rate.json",
+    log:
+        "logs/describe_exposure/{exposure}.log",
+    benchmark:
+        "benchmarks/describe_exposure/{exposure}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/describe_exposure.py"
+
+
+use rule describe_exposure as describe_calibrated with:
+    input:
+        product="stage2/{exposure}_cal.fits",
+    output:
+        "report/data/{exposure}_cal.json",
+
+
+rule describe_mosaic:
+    """Picture, numbers, source counts and alignment of one mosaic for the report."""
+    input:
+        i2d="stage3/{product}_i2d.fits",
+        catalog="stage3/{product}_cat.ecsv",
+        alignment="stage3/{product}_tweakreg.json",
+    output:
+        "report/data/{product}_i2d.json",
+    log:
+        "logs/describe_mosaic/{product}.log",
+    benchmark:
+        "benchmarks/describe_mosaic/{product}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=5,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/describe_mosaic.py"
+
+
+rule report:
+    """The page to look at."""
+    input:
+        exposures=lambda wildcards: described_exposures(program, plan),
+        mosaics=lambda wildcards: described_mosaics(program, plan),
+        lock="references/lock.json",
+    output:
+        report(
+            "report/index.html",
+            category="Program",
+            caption="../docs/report.rst",
+        ),
+    params:
+        preset=program.config["preset"],
+        problems=program.notes(),
+    log:
+        "logs/report.log",
+    benchmark:
+        "benchmarks/report.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/report.py"

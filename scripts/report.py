@@ -1,0 +1,15 @@
+"""Entry of rule report."""
+
+from jwstsm.job import logged
+
+with logged(snakemake):
+    from jwstsm.report.page import write_page
+
+    write_page(
+        snakemake.output[0],
+        exposures=snakemake.input.exposures,
+        mosaics=snakemake.input.mosaics,
+        lock=snakemake.input.lock,
+        preset=snakemake.params.preset,
+        problems=snakemake.params.problems,
+    )
