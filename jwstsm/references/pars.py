@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jwstsm.config import check_steps, step_parameters
-from jwstsm.errors import ReferenceError_
+from jwstsm.errors import InputError, ReferenceError_
+from jwstsm.wcs import asdftext
 
 __all__ = ["read_pars"]
 
@@ -51,12 +52,9 @@ def read_pars(path: str | Path, step: str | None = None) -> dict[str, dict[str, 
     ReferenceError_
         If the file cannot be read.
     """
-    import asdf
-
     try:
-        with asdf.open(path, lazy_load=False, memmap=False) as file:
-            tree = dict(file.tree)
-    except Exception as error:  # asdf raises many kinds for a damaged file
+        tree = asdftext.load(Path(path))
+    except (OSError, InputError) as error:
         raise ReferenceError_(f"parameter reference {path} cannot be read: {error}") from error
     found: dict[str, dict] = {}
     if step is not None:
