@@ -6,6 +6,7 @@ and the reference files of both agree.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -118,8 +119,9 @@ class Chip:
         return signal
 
 
+@functools.lru_cache(maxsize=3)
 def build_chip(detector: str, region: Region, outputs: int, seed: int, ipc: float | None = None) -> Chip:
-    """Make the maps of one detector.
+    """Make the maps of one detector. The last few are remembered: nobody may change them.
 
     Parameters
     ----------

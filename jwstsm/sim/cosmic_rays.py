@@ -43,7 +43,7 @@ class HitList:
         self.electrons.append(np.asarray(electrons, np.float32))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The lists joined, keyed ``cr_integration``, ``cr_group``, ``cr_y``, ``cr_x``, ``cr_electrons``, ``snowballs``."""
+        """Join the lists: ``cr_integration``, ``cr_group``, ``cr_y``, ``cr_x``, ``cr_electrons`` and ``snowballs``."""
         names = ("integration", "group", "y", "x", "electrons")
         kinds = (np.int16, np.int16, np.int16, np.int16, np.float32)
         joined = {
@@ -75,8 +75,8 @@ def _tracks(count, ny, nx, median_e, spread, state):
             along = length * (s + 0.5) / steps
             radius = 0.22 * math.sqrt(-2.0 * math.log(next_uniform(state)))
             angle = 2.0 * math.pi * next_uniform(state)
-            px = int(math.floor(x + along * math.cos(azimuth) + radius * math.cos(angle) + 0.5))
-            py = int(math.floor(y + along * math.sin(azimuth) + radius * math.sin(angle) + 0.5))
+            px = math.floor(x + along * math.cos(azimuth) + radius * math.cos(angle) + 0.5)
+            py = math.floor(y + along * math.sin(azimuth) + radius * math.sin(angle) + 0.5)
             if 0 <= px < nx and 0 <= py < ny:
                 index[used] = py * nx + px
                 charge[used] = next_poisson(total / steps, state)

@@ -108,20 +108,20 @@ class CacheBuilder:
         row = tuple(match.get(keyword, "*") for keyword in keywords)
         self.rows[instrument][reftype].setdefault(row, {})[useafter] = name
 
-    def write(self, other_types: dict[str, list[str]]) -> None:
+    def write(self, other_types: list[str]) -> None:
         """Write rmaps, imaps, the pmap and the configuration.
 
         Parameters
         ----------
-        other_types : dict
-            Instrument -> reference types without a file, which become ``N/A`` in its imap.
+        other_types : list of str
+            Reference types without a file, which become ``N/A`` in every imap.
         """
         mappings = self.root / "mappings" / "jwst"
         mappings.mkdir(parents=True, exist_ok=True)
         instruments = {}
         for instrument, types in self.rows.items():
             lower = instrument.lower()
-            selector: dict[str, str] = {name: "N/A" for name in other_types.get(instrument, []) if name not in types}
+            selector: dict[str, str] = {name: "N/A" for name in other_types if name not in types}
             for reftype, rows in types.items():
                 name = f"jwst_{lower}_{reftype}_{SERIAL}.rmap"
                 self._write_rmap(mappings / name, instrument, reftype, rows)

@@ -33,7 +33,7 @@ class Effects:
     common_flicker_dn: float = 0.8
     """Rms of the 1/f noise all amplifiers share [DN]."""
     amplifier_drift_dn: float = 4.0
-    """Step of the random walk of each amplifier's level from frame to frame [DN]."""
+    """Random walk of each amplifier's level in 10 s [DN]; it grows as the square root of time."""
     odd_even_drift_dn: float = 1.5
     """The same for the difference between odd and even columns [DN]."""
     reset_noise_dn: float = 8.0
@@ -87,6 +87,19 @@ class Pixels:
     integration: int = 0
     group: int = 0
     frame: int = 0
+    interval_s: float = 0.0
+    """Time since the frame read before [s]."""
+    reference: np.ndarray = field(init=False)
+    telegraph: tuple = field(init=False)
+
+    def __post_init__(self):
+        self.reference = self.chip.reference_pixels
+        self.telegraph = np.nonzero(self.chip.flags & dq.TELEGRAPH)
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether reference pixels are read."""
+        return bool(self.reference.any())
 
     def generator(self, effect: str) -> np.random.Generator:
         """A random generator of its own for this effect in this frame."""
@@ -182,7 +195,7 @@ def _share(charge, reference, alpha, out):
 def couple_neighbours(pixels: Pixels, plane: np.ndarray) -> None:
     """Inter-pixel capacitance: the voltage of a pixel shows a part of its neighbours' charge (no Poisson noise)."""
     if pixels.effects.ipc and pixels.chip.ipc > 0:
-        _share(pixels.charge, pixels.chip.reference_pixels, pixels.chip.ipc, plane)
+        _share(pixels.charge, pixels.reference, pixels.chip.ipc, plane)
     else:
         plane[...] = pixels.charge
 
@@ -217,9 +230,16 @@ def add_bias(pixels: Pixels, plane: np.ndarray) -> None:
 
 
 def add_amplifier_drift(pixels: Pixels, plane: np.ndarray) -> None:
-    """Level of each amplifier and of its odd and even columns wander from frame to frame."""
+    """Level of each amplifier and of its odd and even columns wander.
+
+    Where no reference pixel is read, nothing could tell the drift from light: it is left out there, so that rates can
+    be compared with the truth.
+    """
+    if not pixels.has_reference:
+        return
     generator = pixels.generator("drift")
     steps = np.array([[pixels.effects.amplifier_drift_dn], [pixels.effects.odd_even_drift_dn]])
+    steps *= np.sqrt(pixels.interval_s / 10.0)
     pixels.amplifier_level += steps * generator.standard_normal(pixels.amplifier_level.shape)
     view = pixels.readout_view(plane)
     for k, columns in enumerate(amplifier_slices(view.shape[1], pixels.chip.outputs)):
@@ -245,7 +265,7 @@ def add_flicker(pixels: Pixels, plane: np.ndarray) -> None:
 
 def add_telegraph(pixels: Pixels, plane: np.ndarray) -> None:
     """Random telegraph pixels jump between two levels."""
-    y, x = np.nonzero(pixels.chip.flags & dq.TELEGRAPH)
+    y, x = pixels.telegraph
     plane[y, x] += pixels.effects.telegraph_dn * (pixels.generator("telegraph").random(len(y)) < 0.3)
 
 
@@ -327,8 +347,9 @@ def expose(chip: Chip, light: np.ndarray, readout: Readout, effects: Effects, se
             total = np.zeros(chip.region.shape, np.uint32) if readout.nframes > 1 else None
             for read_number in range(readout.nframes):
                 skipped = readout.groupgap if group and not read_number else 0
+                pixels.interval_s = (1 + skipped) * readout.frame_s
                 for effect in collect:
-                    effect(pixels, (1 + skipped) * readout.frame_s)
+                    effect(pixels, pixels.interval_s)
                 for effect in read:
                     effect(pixels, plane)
                 counts = digitise(plane)

@@ -15,9 +15,7 @@ INVERSE_DEGREE = 6
 def _polynomial(coefficients: np.ndarray) -> models.Polynomial2D:
     """A table of coefficients of x**i y**j as a model."""
     degree = coefficients.shape[0] - 1
-    names = {
-        f"c{i}_{j}": float(coefficients[i, j]) for i in range(degree + 1) for j in range(degree + 1 - i)
-    }
+    names = {f"c{i}_{j}": float(coefficients[i, j]) for i in range(degree + 1) for j in range(degree + 1 - i)}
     return models.Polynomial2D(degree, **names)
 
 

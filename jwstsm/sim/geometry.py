@@ -51,9 +51,7 @@ class Aperture:
     def ideal_matrix(self) -> np.ndarray:
         """The (2, 2) matrix from ideal coordinates to V2, V3 offsets."""
         angle = np.radians(self.v3_ideal_y_deg)
-        return np.array(
-            [[self.parity * np.cos(angle), np.sin(angle)], [-self.parity * np.sin(angle), np.cos(angle)]]
-        )
+        return np.array([[self.parity * np.cos(angle), np.sin(angle)], [-self.parity * np.sin(angle), np.cos(angle)]])
 
 
 @functools.cache

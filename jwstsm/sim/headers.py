@@ -18,7 +18,15 @@ from jwstsm.sim.geometry import LIGHT_SPEED_KM_S, Aperture, Camera, unit_vector
 from jwstsm.sim.header_rows import PRIMARY, SCIENCE
 from jwstsm.sim.instruments import DetectorRow, FilterRow
 
-__all__ = ["ExposureSpec", "asdf_block", "group_table", "int_times_table", "primary_header", "science_header", "velocity_scale"]
+__all__ = [
+    "ExposureSpec",
+    "asdf_block",
+    "group_table",
+    "int_times_table",
+    "primary_header",
+    "science_header",
+    "velocity_scale",
+]
 
 DAY_S = 86400.0
 VELOCITY_KM_S = (23.783657891, -16.396430073, -7.287797330)
@@ -166,7 +174,7 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "TIME-OBS": _stamp(start)[11:],
         "DATE-BEG": _stamp(start),
         "DATE-END": _stamp(end),
-        "OBS_ID": f"V{visit}P0000000{int(spec.sequence):01d}{spec.group}{spec.activity}",
+        "OBS_ID": f"V{visit}P00000000{activity}",
         "VISIT_ID": visit,
         "PROGRAM": f"{spec.program:05d}",
         "OBSERVTN": f"{spec.observation:03d}",
@@ -174,7 +182,7 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "VISITGRP": spec.group,
         "SEQ_ID": spec.sequence,
         "ACT_ID": spec.activity,
-        "EXPOSURE": f"{spec.exposure:05d}",
+        "EXPOSURE": str(spec.exposure),
         "BKGDTARG": False,
         "TEMPLATE": spec.template,
         "OBSLABEL": f"{spec.filter.filter} {activity}",

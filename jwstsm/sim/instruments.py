@@ -99,9 +99,7 @@ NIRCAM LONG  F480M CLEAR  4.817 0.303 1.51 3.42 0.71 -0.145  0.112
 FILTERS: dict[tuple[str, str, str], FilterRow] = {}
 for _line in _FILTERS.strip().splitlines():
     _instrument, _channel, _filter, _pupil, *_numbers = _line.split()
-    FILTERS[_instrument, _filter, _pupil] = FilterRow(
-        _instrument, _channel, _filter, _pupil, *map(float, _numbers)
-    )
+    FILTERS[_instrument, _filter, _pupil] = FilterRow(_instrument, _channel, _filter, _pupil, *map(float, _numbers))
 
 
 class PatternRow(NamedTuple):

@@ -51,7 +51,8 @@ def throughput(chip: Chip, camera: Camera, row: FilterRow) -> Throughput:
 
 def filter_spread(camera: Camera, row: FilterRow) -> PointSpread:
     """The point-spread function of a filter on a camera."""
-    pixel = round(float(np.sqrt(camera.pixel_area_arcsec2)), 6)
+    # rounded, so that detectors of one channel share their tables
+    pixel = round(float(np.sqrt(camera.pixel_area_arcsec2)), 4)
     return point_spread(row.pivot_um, row.width_um, pixel)
 
 

@@ -94,14 +94,8 @@ PRESETS: dict[str, Preset] = {
         ipc_references=("NRCBLONG",),
     ),
     "medium": Preset(
-        (
-            Observation(
-                (("NRCB1", "F200W"),), "SUB640", "SUB640", ngroups=8, dithers=BOX, outputs=1
-            ),
-        ),
-        crowd=Crowd(
-            stars_arcmin2=900.0, galaxies_arcmin2=30.0, star_mag=(17.5, 22.5), galaxy_mag=(20.0, 23.0)
-        ),
+        (Observation((("NRCB1", "F200W"),), "SUB640", "SUB640", ngroups=8, dithers=BOX, outputs=1),),
+        crowd=Crowd(stars_arcmin2=900.0, galaxies_arcmin2=30.0, star_mag=(17.5, 22.5), galaxy_mag=(20.0, 23.0)),
         effects=_QUIET,
     ),
     "demo": Preset(
@@ -118,10 +112,12 @@ PRESETS: dict[str, Preset] = {
     ),
     "bench": Preset(
         (Observation((("NRCALONG", "F444W"),), ngroups=10),),
+        crowd=Crowd(stars_arcmin2=150.0, star_mag=(15.5, 24.5)),
         effects=Effects(ipc=False, snowballs_s=0.15),
     ),
     "bench3": Preset(
         (Observation((("NRCALONG", "F444W"),), ngroups=5, dithers=BOX),),
+        crowd=Crowd(stars_arcmin2=150.0),
         effects=_QUIET,
     ),
 }

@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from jwstsm.sim import geometry, headers, rng
-from jwstsm.sim.chip import Chip, Region, build_chip
+from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.detector import Effects, Readout, expose
 from jwstsm.sim.instruments import DETECTORS, FILTERS, frame_time_s, pattern
 from jwstsm.sim.optics import render_light, throughput
@@ -66,11 +66,6 @@ class Task:
     def chip_key(self) -> tuple:
         """Arguments of :func:`jwstsm.sim.chip.build_chip`."""
         return (self.spec.row.name, self.region, self.spec.outputs, self.seed)
-
-
-@functools.lru_cache(maxsize=2)
-def _chip(*arguments) -> Chip:
-    return build_chip(*arguments)
 
 
 def _field(tasks: list[Task]) -> tuple[float, float, float]:
@@ -193,7 +188,7 @@ def _plan_visit(tasks: list, preset: Preset, observation: Observation, number: i
 def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]:
     """Simulate one exposure and write its uncal file and its truth; returns both paths."""
     spec = task.spec
-    chip = _chip(*task.chip_key)
+    chip = build_chip(*task.chip_key)
     light = render_light(chip, task.true_camera, spec.filter, catalog, task.background)
     exposed = expose(chip, light, spec.readout, task.effects, int(rng.key(task.seed, spec.file_root)) >> 1)
     hdus = [fits.PrimaryHDU(header=headers.primary_header(spec))]
@@ -220,7 +215,7 @@ def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]
 
 
 def write_truth_tables(folder: Path, tasks: list[Task], catalog: Table) -> tuple[Path, Path]:
-    """Write the source catalogue, with a flux column per filter, and the pointing errors."""
+    """Write the source catalogue, with a flux column per filter, the pointing errors, and the stars for astrometry."""
     catalog = catalog.copy()
     for row in dict.fromkeys(task.spec.filter for task in tasks):
         catalog[f"flux_{row.filter}"] = flux_jy(catalog, row.pivot_um)
@@ -234,13 +229,14 @@ def write_truth_tables(folder: Path, tasks: list[Task], catalog: Table) -> tuple
         ra, dec = task.true_camera.attitude.to_sky(spec.aperture.v2_ref, spec.aperture.v3_ref)
         constants = throughput(_Gain(spec.row), task.true_camera, spec.filter)
         per_jy = constants.electrons_s_per_jy / spec.row.gain_e_dn
-        rows.append(
-            (spec.file_root, spec.filter.filter, *task.error, float(ra), float(dec), task.background, per_jy)
-        )
+        rows.append((spec.file_root, spec.filter.filter, *task.error, float(ra), float(dec), task.background, per_jy))
     table = Table(rows=rows, names=names)
     units = ("", "", "arcsec", "arcsec", "deg", "deg", "deg", "MJy/sr", "DN/(s Jy)")
     for name, unit in zip(names, units, strict=True):
         table[name].unit = unit or None
+    stars = catalog[catalog["kind"] == "star"]
+    reference = Table({"RA": stars["ra"], "DEC": stars["dec"]})
+    reference.write(folder / "truth" / "refcat.ecsv", overwrite=True)
     pointing = folder / "truth" / "pointing.ecsv"
     table.write(pointing, overwrite=True)
     return sources, pointing

@@ -6,29 +6,28 @@ import dataclasses
 from pathlib import Path
 
 from jwstsm.sim.chip import Region, build_chip
-from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, FIRST_USE, PARKEYS, CacheBuilder
+from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, PARKEYS, CacheBuilder
+from jwstsm.sim.optics import filter_spread
+from jwstsm.sim.parameter_references import PARAMETER_ROWS, parameter_tree
+from jwstsm.sim.psf import full_width
 from jwstsm.sim.reference_files import write_asdf
-from jwstsm.sim.references import PARAMETER_FILES, WRITERS, Setup
+from jwstsm.sim.references import WRITERS, Setup
 
 __all__ = ["write_cache"]
 
 ASDF_TYPES = ("abvegaoffset", "filteroffset", "distortion", "sirskernel")
 REGION_TYPES = ("mask", "saturation", "superbias", "dark", "linearity", "gain", "readnoise")
-FILTER_TYPES = ("flat",)
-DETECTOR_TYPES = ("photom", "area", "distortion", "ipc")
 IMAGING = "NRC_IMAGE|NRC_TSIMAGE|NRC_FOCUS|NRC_TACONFIRM|NRC_TACQ"
 
-OTHER_TYPES = {
-    "NIRCAM": """
-        amplifier bkg drizpars emicorr extract1d fringe fringefreq barshadow cubepar dflat fflat sflat psfmask persat
-        regions reset rscd refpix specwcs trapdensity trappars tsophot wavelengthrange wcsregions wfssbkg camera
-        collimator disperser fore fpa ifufore ifupost ifuslicer msa ote pictureframe pastasoss lastframe msaoper
-        pathloss mrsptcorr mrsxartcorr speckernel specprofile psf wavecorr throughput nrm chromcorr
-    """.split()
-}
+_OTHER_TYPES = """
+    amplifier bkg drizpars emicorr extract1d fringe fringefreq barshadow cubepar dflat fflat sflat psfmask persat
+    regions reset rscd refpix specwcs trapdensity trappars tsophot wavelengthrange wcsregions wfssbkg camera
+    collimator disperser fore fpa ifufore ifupost ifuslicer msa ote pictureframe pastasoss lastframe msaoper
+    pathloss mrsptcorr mrsxartcorr speckernel specprofile psf wavecorr throughput nrm chromcorr
+"""
 """Types without a file here. The official pipeline asks for every type a step names, whatever the instrument."""
 
-STEP_CLASSES = """
+_STEP_CLASSES = """
     adaptivetracemodelstep alignrefsstep amianalyzestep aminormalizestep assignmtwcsstep assignwcsstep backgroundstep
     badpixselfcalstep barshadowstep chargemigrationstep cleanflickernoisestep combine1dstep cubebuildstep
     darkcurrentstep darkpipeline detector1pipeline dqinitstep emicorrstep extract1dstep extract2dstep firstframestep
@@ -39,7 +38,8 @@ STEP_CLASSES = """
     residualfringestep rscdstep saturationstep skymatchstep sourcecatalogstep sourcetypestep spec2pipeline
     spec3pipeline spectralleakstep srctypestep stackrefsstep straylightstep superbiasstep targcentroidstep
     tso3pipeline tsophotometrystep tweakregstep wavecorrstep wfsscontamstep whitelightstep
-""".split()
+"""
+"""Steps and pipelines that the official package looks for parameters of."""
 
 
 def write_cache(root: Path, tasks: list, preset) -> None:
@@ -66,9 +66,9 @@ def write_cache(root: Path, tasks: list, preset) -> None:
         _write_region_types(builder, setup, whole, task.spec.row.name in several, done)
         _write_shared_types(builder, whole, preset, done)
     for instrument in {task.spec.row.instrument for task in tasks}:
-        _write_parameters(builder, instrument)
-    parameter_types = [f"pars-{name}" for name in STEP_CLASSES]
-    builder.write({name: types + parameter_types for name, types in OTHER_TYPES.items()})
+        _write_parameters(builder, instrument, _views(tasks, instrument))
+    parameter_types = [f"pars-{name}" for name in _STEP_CLASSES.split()]
+    builder.write(_OTHER_TYPES.split() + parameter_types)
 
 
 def _setup(task, tasks: list, preset) -> Setup:
@@ -76,9 +76,22 @@ def _setup(task, tasks: list, preset) -> Setup:
     chip = build_chip(*task.chip_key)
     same = [t.spec for t in tasks if t.spec.row == spec.row and t.region == task.region]
     frames = max(s.readout.ngroups * (s.readout.nframes + s.readout.groupgap) for s in same)
-    # the area map and the flat belong to the reference filter's light path
-    camera = dataclasses.replace(spec.camera, filter_offset=spec.camera.filter_offset)
-    return Setup(chip, camera, spec.filter, spec.subarray, spec.readpatt, frames, preset.effects)
+    views = _views(tasks, spec.row.instrument)
+    return Setup(
+        chip,
+        spec.camera,
+        spec.filter,
+        spec.subarray,
+        spec.readpatt,
+        frames,
+        preset.effects,
+        tuple(views.items()),
+    )
+
+
+def _views(tasks: list, instrument: str) -> dict:
+    """Each filter of an instrument with a camera it is seen through."""
+    return {task.spec.filter: task.spec.camera for task in tasks if task.spec.row.instrument == instrument}
 
 
 def _whole(setup: Setup) -> Setup:
@@ -152,8 +165,13 @@ def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) 
         builder.add(instrument, "sirskernel", {}, _write(builder, setup, "sirskernel"))
 
 
-def _write_parameters(builder: CacheBuilder, instrument: str) -> None:
-    for reftype, tree in PARAMETER_FILES.items():
-        path = builder.path(instrument, reftype, "asdf")
-        write_asdf(path, reftype, instrument, tree)
-        builder.add(instrument, reftype, {}, path.name, FIRST_USE)
+def _write_parameters(builder: CacheBuilder, instrument: str, views: dict) -> None:
+    """Parameter references of an instrument; ``views`` are its filters, each with a camera."""
+    for row in PARAMETER_ROWS:
+        targets = views.items() if row.by_filter else [(None, None)]
+        for chosen, camera in targets:
+            width = full_width(filter_spread(camera, chosen)) if chosen else None
+            path = builder.path(instrument, row.reftype, "asdf")
+            write_asdf(path, row.reftype, instrument, parameter_tree(row, width))
+            match = {"FILTER": chosen.filter, "EXP_TYPE": IMAGING} if chosen else {}
+            builder.add(instrument, row.reftype, match, path.name)

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from jwstsm.core.compiled import njit
 
-__all__ = ["PointSpread", "encircled_energy", "point_spread", "render_points"]
+__all__ = ["PointSpread", "encircled_energy", "full_width", "point_spread", "render_points"]
 
 OVERSAMPLE = 5
 """Fine cells per pixel; odd, so that the star sits in the middle of a cell."""
@@ -172,3 +172,9 @@ def encircled_energy(spread: PointSpread, resampled: bool = True) -> tuple[np.nd
     radius = np.hypot(*np.meshgrid(grid, grid)).ravel()
     order = np.argsort(radius, kind="stable")
     return radius[order], np.cumsum(light.ravel()[order])
+
+
+def full_width(spread: PointSpread) -> float:
+    """Return the full width at half maximum of a star in an image [pixel], from the area above half the peak."""
+    light = ndimage.uniform_filter(spread.fine, OVERSAMPLE, mode="constant")
+    return float(2 * np.sqrt((light > 0.5 * light.max()).sum() / np.pi) / OVERSAMPLE)

@@ -79,9 +79,7 @@ def dq_hdus(flags: np.ndarray, reftype: str, shuffle: bool = True) -> list[fits.
     coded = np.zeros(flags.shape, np.uint32)
     for flag in used:
         coded[(flags & np.uint32(flag.value)) != 0] |= np.uint32(1 << bits[flag.name])
-    table = np.zeros(
-        len(used), [("BIT", ">i4"), ("VALUE", ">u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")]
-    )
+    table = np.zeros(len(used), [("BIT", ">i4"), ("VALUE", ">u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")])
     for record, flag in zip(table, sorted(used, key=lambda f: bits[f.name]), strict=True):
         record["BIT"], record["VALUE"] = bits[flag.name], 1 << bits[flag.name]
         record["NAME"], record["DESCRIPTION"] = flag.name, flag.meaning

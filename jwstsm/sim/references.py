@@ -20,9 +20,9 @@ from jwstsm.sim.optics import filter_spread, flat_field
 from jwstsm.sim.psf import encircled_energy
 from jwstsm.sim.reference_files import dq_hdus, reference_header, write_asdf, write_fits
 
-__all__ = ["PARAMETER_FILES", "WRITERS", "Setup"]
+__all__ = ["WRITERS", "Setup"]
 
-ENCIRCLED = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+ENCIRCLED = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SKY_ANNULUS = {"SHORT": (15.0, 22.0), "LONG": (12.0, 18.0)}
 
 
@@ -38,6 +38,8 @@ class Setup:
     frames: int
     """Frames a dark must hold."""
     effects: Effects
+    views: tuple[tuple[FilterRow, Camera], ...] = ()
+    """Every filter of the program with a camera it is seen through."""
 
     @property
     def instrument(self) -> str:
@@ -119,10 +121,9 @@ def write_dark(setup: Setup, path: Path) -> Path:
         GROUPGAP=0,
         TFRAME=frame,
         TGROUP=frame,
+        AVDRKCUR=chip.row.dark_e_s if setup.effects.dark and chip.row.channel == "LONG" else None,
     )
-    flags = setup.flags("HOT", "WARM")
-    average = (chip.dark if setup.effects.dark else np.zeros_like(chip.dark)).astype(np.float32)
-    return write_fits(path, header, ("SCI", ramp), *dq_hdus(flags, "dark"), ("AVDRKCUR", average))
+    return write_fits(path, header, ("SCI", ramp), *dq_hdus(setup.flags("HOT", "WARM"), "dark"))
 
 
 def write_linearity(setup: Setup, path: Path) -> Path:
@@ -210,9 +211,7 @@ def _filters(setup: Setup) -> list[FilterRow]:
 def write_photom(setup: Setup, path: Path) -> Path:
     """Surface brightness of one DN/s [MJy/sr] for every filter of the detector's channel."""
     rows = _filters(setup)
-    table = np.zeros(
-        len(rows), [("filter", "S12"), ("pupil", "S12"), ("photmjsr", ">f4"), ("uncertainty", ">f4")]
-    )
+    table = np.zeros(len(rows), [("filter", "S12"), ("pupil", "S12"), ("photmjsr", ">f4"), ("uncertainty", ">f4")])
     for record, row in zip(table, rows, strict=True):
         record["filter"], record["pupil"] = row.filter, row.pupil
         record["photmjsr"], record["uncertainty"] = row.photmjsr, 0.02 * row.photmjsr
@@ -230,39 +229,19 @@ def write_photom(setup: Setup, path: Path) -> Path:
 
 def write_apcorr(setup: Setup, path: Path) -> Path:
     """Radii of encircled energy in drizzled images [pixel] and corrections with the light in the sky annulus."""
-    rows = list(FILTERS.values())
     names = ("eefraction", "radius", "apcorr", "skyin", "skyout")
-    table = np.zeros(
-        len(rows) * len(ENCIRCLED), [("filter", "S12"), ("pupil", "S15"), *((name, ">f4") for name in names)]
-    )
-    for k, row in enumerate(rows):
-        scale = setup.camera.pixel_area_arcsec2**0.5
-        if row.channel != setup.filter.channel:
-            scale *= 2.0 if row.channel == "LONG" else 0.5
-        spread = filter_spread(_scaled(setup.camera, scale), row)
-        radius, energy = encircled_energy(spread)
+    records = []
+    for row, camera in setup.views:
+        radius, energy = encircled_energy(filter_spread(camera, row))
         inner, outer = SKY_ANNULUS[row.channel]
         ring = np.diff(np.interp([inner, outer], radius, energy))[0] / (np.pi * (outer**2 - inner**2))
-        for j, percent in enumerate(ENCIRCLED):
-            record = table[k * len(ENCIRCLED) + j]
-            reach = float(np.interp(percent / 100, energy, radius))
-            correction = 1.0 / (percent / 100 - ring * np.pi * reach**2)
-            record["filter"], record["pupil"] = row.filter, row.pupil
-            for name, value in zip(names, (percent / 100, reach, correction, inner, outer), strict=True):
-                record[name] = value
+        for share in ENCIRCLED:
+            reach = float(np.interp(share, energy, radius))
+            correction = 1.0 / (share - ring * np.pi * reach**2)
+            records.append((row.filter, row.pupil, share, reach, correction, inner, outer))
+    table = np.array(records, [("filter", "S12"), ("pupil", "S15"), *((name, ">f4") for name in names)])
     header = reference_header("apcorr", "NrcImgApcorrModel", setup.instrument, EXP_TYPE="NRC_IMAGE")
     return write_fits(path, header, ("APCORR", table))
-
-
-class _Scale:
-    """Stands in for a camera where only the pixel size counts."""
-
-    def __init__(self, pixel_arcsec: float):
-        self.pixel_area_arcsec2 = pixel_arcsec**2
-
-
-def _scaled(camera: Camera, pixel_arcsec: float) -> _Scale:
-    return _Scale(round(pixel_arcsec, 6))
 
 
 def write_abvegaoffset(setup: Setup, path: Path) -> Path:
@@ -343,46 +322,3 @@ WRITERS = {
     "distortion": write_distortion,
     "sirskernel": write_sirskernel,
 }
-
-PARAMETER_FILES: dict[str, dict] = {
-    "pars-detector1pipeline": {
-        "class": "jwst.pipeline.calwebb_detector1.Detector1Pipeline",
-        "name": "Detector1Pipeline",
-        "parameters": {},
-        "steps": [
-            {
-                "class": "jwst.jump.jump_step.JumpStep",
-                "name": "jump",
-                "parameters": {"expand_large_events": True},
-            },
-        ],
-    },
-    "pars-jumpstep": {
-        "class": "jwst.jump.jump_step.JumpStep",
-        "name": "JumpStep",
-        "parameters": {
-            "expand_large_events": True,
-            "use_ellipses": False,
-            "sat_required_snowball": True,
-            "min_jump_area": 15.0,
-            "min_sat_area": 3.0,
-            "expand_factor": 1.75,
-        },
-    },
-    "pars-tweakregstep": {
-        "class": "jwst.tweakreg.tweakreg_step.TweakRegStep",
-        "name": "TweakRegStep",
-        "parameters": {"kernel_fwhm": 2.3, "snr_threshold": 10.0, "minobj": 6, "fitgeometry": "rshift"},
-    },
-    "pars-sourcecatalogstep": {
-        "class": "jwst.source_catalog.source_catalog_step.SourceCatalogStep",
-        "name": "SourceCatalogStep",
-        "parameters": {"kernel_fwhm": 2.3, "aperture_ee1": 30, "aperture_ee2": 50, "aperture_ee3": 70},
-    },
-    "pars-outlierdetectionstep": {
-        "class": "jwst.outlier_detection.outlier_detection_step.OutlierDetectionStep",
-        "name": "OutlierDetectionStep",
-        "parameters": {"snr": "5.0 4.0", "scale": "2.1 0.7"},
-    },
-}
-"""Parameter references: the steps' parameters that operations set."""
