@@ -103,7 +103,8 @@ class DetectorWindow:
             low = start[abs(axis)]
             return low if axis > 0 else size - low - length[abs(axis)]
 
-        return cls(readout.fastaxis, readout.slowaxis, first(readout.slowaxis), first(readout.fastaxis), size, border, outputs)
+        fast, slow = readout.fastaxis, readout.slowaxis
+        return cls(fast, slow, first(slow), first(fast), size, border, outputs)
 
     @property
     def transposed(self) -> bool:

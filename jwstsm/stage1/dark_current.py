@@ -111,10 +111,10 @@ def dark_current(
     Notes
     -----
     ``data -= dark``, NaN of the reference taken as 0; ``pixeldq |= DQ`` of the reference (all its planes together).
-    A dark shorter than the exposure is prolonged along the line through its last two groups. A dark whose groups average
-    more frames, or drop more, than the exposure's cannot be rebuilt, and nothing is subtracted. The same holds for one
-    that is neither stored frame by frame nor in the exposure's own grouping; the official step would average the wrong
-    frames there. The zero frame is left alone. ``average_dark_current`` is taken from the parameter, else the
+    A dark shorter than the exposure is prolonged along the line through its last two groups. A dark whose groups
+    average more frames, or drop more, than the exposure's cannot be rebuilt, and nothing is subtracted. The same
+    holds for one that is neither stored frame by frame nor in the exposure's own grouping; the official step would
+    average the wrong frames there. The zero frame is left alone. ``average_dark_current`` is taken from the parameter, else the
     ``AVDRKCUR`` image, else the ``AVDRKCUR`` keyword, else 0.
     """
     reference = refs["dark"]
@@ -144,7 +144,7 @@ def dark_current(
     if extra:
         log.warning("dark %s is prolonged by %d groups to last as long as the exposure", reference.name, extra)
         if stored_groups < 2:
-            raise ReferenceError_(f"reference dark {reference.name} has one group, so it cannot be prolonged to {ngroups}")
+            raise ReferenceError_(f"reference dark {reference.name} has one group, it cannot be prolonged to {ngroups}")
     dark = DarkRamp(
         lambda i, k: _plane(reference, len(shape), i, k),
         stored_groups,

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from jwstsm.core import dq
 from jwstsm.core.compiled import njit, prange
-from jwstsm.errors import InputError
+from jwstsm.errors import InputError, ReferenceError_
 from jwstsm.products import Ramp
 from jwstsm.references import References
 from jwstsm.step import Skipped, step
@@ -74,6 +74,8 @@ def dq_init(ramp: Ramp, refs: References, *, user_supplied_dq: str | None = None
     ------
     InputError
         If the user's file cannot be read or has another shape.
+    ReferenceError_
+        If the mask has no DQ plane.
 
     Notes
     -----
@@ -82,6 +84,8 @@ def dq_init(ramp: Ramp, refs: References, *, user_supplied_dq: str | None = None
     if refs["mask"] is None:
         return Skipped(ramp, "no MASK reference")
     mask = refs["mask"].dq("DQ")
+    if mask is None:
+        raise ReferenceError_(f"reference mask {refs['mask'].name} has no DQ plane; give another by override_mask")
     if user_supplied_dq is not None:
         mask = mask | _read_user_dq(user_supplied_dq, mask.shape)
     init_dq_inplace(ramp.groupdq, ramp.pixeldq, mask)
@@ -97,5 +101,7 @@ def _read_user_dq(path: str, shape: tuple[int, int]) -> np.ndarray:
     except (OSError, IndexError, TypeError) as error:
         raise InputError(f"user_supplied_dq: {path} cannot be read as a FITS image: {error}") from error
     if array.shape != shape:
-        raise InputError(f"user_supplied_dq: {path} has shape {array.shape}, but the exposure has {shape}; cut it to the subarray")
+        raise InputError(
+            f"user_supplied_dq: {path} has shape {array.shape}, but the exposure has {shape}; cut it to the subarray"
+        )
     return array.astype(np.uint32)

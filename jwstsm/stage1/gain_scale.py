@@ -42,8 +42,8 @@ def gain_scale(slope: Slope, refs) -> Slope:
 
     Notes
     -----
-    ``data *= f``, ``err *= f``, ``var *= f**2``. DQ is neither read nor set. Does not apply where neither header has the
-    keyword, which is so for all but some NIRSpec subarrays.
+    ``data *= f``, ``err *= f``, ``var *= f**2``. DQ is neither read nor set. Does not apply where neither header has
+    the keyword, which is so for all but some NIRSpec subarrays.
     """
     factor = slope.key("GAINFACT")
     if factor is None and refs["gain"] is not None:

@@ -62,7 +62,10 @@ def convolve_ipc_inplace(planes, kernel, rows, x0, x1):
         for r in range(-below, nrows):
             ahead = r + below
             slot = ring[(ahead + height) % height]
-            slot[beside : beside + ncols] = planes[p, rows[ahead], x0:x1] if ahead < nrows else np.float32(0)
+            if ahead < nrows:
+                slot[beside : beside + ncols] = planes[p, rows[ahead], x0:x1]
+            else:
+                slot[:] = np.float32(0)
             if r < 0:
                 continue
             total[:] = np.float32(0)

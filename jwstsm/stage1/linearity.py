@@ -40,38 +40,48 @@ def clean_coefficients_row(coefficients, flags, pixeldq, y):
 
     Returns
     -------
-    (ncoeffs, nx) float32
-        0, 1, 0, ... where the reference flags NO_LIN_CORR, a coefficient is NaN or the linear one is 0.
+    (nterms, nx) float32
+        Highest order first, with zeros before it that make ``nterms`` a multiple of 4. The identity where the
+        reference flags NO_LIN_CORR, a coefficient is NaN or the linear one is 0.
     """
     ncoeffs, _, nx = coefficients.shape
-    out = np.empty((ncoeffs, nx), np.float32)
+    nterms = 4 * ((ncoeffs + 3) // 4)
+    out = np.zeros((nterms, nx), np.float32)
+    bad = np.zeros(nx, np.uint8)
     for k in range(ncoeffs):
-        out[k] = coefficients[k, y]
+        line = coefficients[k, y]
+        term = out[nterms - 1 - k]
+        for x in range(nx):
+            term[x] = line[x]
+            bad[x] |= np.uint8(line[x] != line[x])
+    linear = out[nterms - 2]
+    any_bad = np.uint8(0)
     for x in range(nx):
-        bad = (flags[y, x] & _NO_LIN_CORR) != 0 or out[1, x] == 0
-        for k in range(ncoeffs):
-            bad = bad or out[k, x] != out[k, x]
-        if bad:
-            pixeldq[y, x] |= _NO_LIN_CORR
-            for k in range(ncoeffs):
-                out[k, x] = np.float32(1) if k == 1 else np.float32(0)
+        bad[x] |= np.uint8(linear[x] == 0) | np.uint8((flags[y, x] & _NO_LIN_CORR) != 0)
+        any_bad |= bad[x]
+    if any_bad:
+        for x in range(nx):
+            if bad[x]:
+                pixeldq[y, x] |= _NO_LIN_CORR
+                out[:, x] = np.float32(0)
+                linear[x] = np.float32(1)
     return out
 
 
 @njit
-def _polynomial_row(values, coefficients, out):
-    """Write the polynomial of a row of counts by Horner's rule, in float32 (the ramp's own precision)."""
-    degree = coefficients.shape[0] - 1
-    top = coefficients[degree]
+def _polynomial_row(values, terms, out):
+    """Write the polynomial of a row of values by Horner's rule, in the precision of ``values`` and ``out``.
+
+    Four terms are taken at a time, so that the row is passed fewer times; float32 rows give the same bits as term by
+    term arithmetic.
+    """
     for x in range(values.size):
-        out[x] = top[x] * values[x]
-    for k in range(degree - 1, 0, -1):
-        line = coefficients[k]
+        out[x] = np.float32(0)
+    for k in range(0, terms.shape[0], 4):
+        a, b, c, d = terms[k], terms[k + 1], terms[k + 2], terms[k + 3]
         for x in range(values.size):
-            out[x] = (out[x] + line[x]) * values[x]
-    line = coefficients[0]
-    for x in range(values.size):
-        out[x] += line[x]
+            v = values[x]
+            out[x] = (((out[x] * v + a[x]) * v + b[x]) * v + c[x]) * v + d[x]
 
 
 @njit(parallel=True)
@@ -95,45 +105,29 @@ def linearize_inplace(data, groupdq, zeroframe, coefficients, flags, pixeldq):
     nints, ngroups, ny, nx = data.shape
     zero = np.float32(0)
     for y in prange(ny):
-        line = clean_coefficients_row(coefficients, flags, pixeldq, y)
+        terms = clean_coefficients_row(coefficients, flags, pixeldq, y)
         straight = np.empty(nx, np.float32)
         for i in range(nints):
             for g in range(ngroups):
                 values = data[i, g, y]
                 state = groupdq[i, g, y]
-                _polynomial_row(values, line, straight)
+                _polynomial_row(values, terms, straight)
                 for x in range(nx):
                     values[x] = straight[x] if (state[x] & _SATURATED) == _CLEAR else values[x]
         for i in range(zeroframe.shape[0]):
             values = zeroframe[i, y]
-            _polynomial_row(values, line, straight)
+            _polynomial_row(values, terms, straight)
             for x in range(nx):
                 values[x] = straight[x] if values[x] != zero else zero
 
 
 @njit
-def _polynomial_row64(values, coefficients, out):
-    """Write the polynomial of a row of float64 values."""
-    degree = coefficients.shape[0] - 1
-    top = coefficients[degree]
-    for x in range(values.size):
-        out[x] = top[x] * values[x]
-    for k in range(degree - 1, 0, -1):
-        line = coefficients[k]
-        for x in range(values.size):
-            out[x] = (out[x] + line[x]) * values[x]
-    line = coefficients[0]
-    for x in range(values.size):
-        out[x] += line[x]
-
-
-@njit
-def _straight_ramp_row(ramp, state, coefficients, nframes, start, slope):
+def _straight_ramp_row(ramp, state, terms, nframes, start, slope):
     """Write the straightened counts of the first group and their growth per frame for each pixel of a row."""
     ngroups, nx = ramp.shape
     measured = np.empty(nx, np.float32)
     straight = np.empty(nx, np.float32)
-    _polynomial_row(ramp[0], coefficients, straight)
+    _polynomial_row(ramp[0], terms, straight)
     for x in range(nx):
         start[x] = ramp[0, x] if (state[0, x] & _SATURATED) != _CLEAR else straight[x]
     last = np.zeros(nx, np.int64)
@@ -144,7 +138,7 @@ def _straight_ramp_row(ramp, state, coefficients, nframes, start, slope):
                 usable += 1
         last[x] = max(usable - 1, 2) - 1
         measured[x] = ramp[last[x], x]
-    _polynomial_row(measured, coefficients, straight)
+    _polynomial_row(measured, terms, straight)
     for x in range(nx):
         end = measured[x] if (state[last[x], x] & _SATURATED) != _CLEAR else straight[x]
         slope[x] = (end - start[x]) / (last[x] * nframes)
@@ -186,14 +180,14 @@ def linearize_frames_inplace(data, groupdq, coefficients, inverse, flags, pixeld
                     since = g * nframes + f - 0.5 * (nframes - 1)
                     for x in range(nx):
                         frame[x] = start[x] + slope[x] * since
-                    _polynomial_row64(frame, back, bent[f])
+                    _polynomial_row(frame, back, bent[f])
                     for x in range(nx):
                         mean[x] += bent[f, x]
                 total[:] = 0.0
                 for f in range(nframes):
                     for x in range(nx):
                         bent[f, x] += ramp[g, x] - mean[x] / nframes
-                    _polynomial_row64(bent[f], forward, frame)
+                    _polynomial_row(bent[f], forward, frame)
                     for x in range(nx):
                         total[x] += frame[x]
                 for x in range(nx):

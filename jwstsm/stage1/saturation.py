@@ -1,9 +1,9 @@
 """saturation: flag groups whose counts reached the level where the detector or its converter stops.
 
 Method: the first group at or above the threshold is found for every pixel and integration, spread to the neighbours
-(charge spills over) as a running minimum, and everything from that group on is flagged. That equals flagging and growing
-plane by plane, but reads the ramp once. Frame-averaged groups in which only the last frames saturated are then looked
-for with a threshold lowered by the dilution.
+(charge spills over) as a running minimum, and everything from that group on is flagged. That equals flagging and
+growing plane by plane, but reads the ramp once. Frame-averaged groups in which only the last frames saturated are
+then looked for with a threshold lowered by the dilution.
 
 Source: official description of the ``saturation`` step and its behaviour in jwst 3.0.0.
 """
@@ -82,7 +82,20 @@ def flag_saturation_inplace(
     averaged = nframes is not None
     dilution = dilution_factors(ngroups, nframes or 1)
     flag_groups(
-        data, groupdq, threshold, bias, rows, first, grow, dilution, nframes or 1, averaged, embedded, spread, single, some
+        data,
+        groupdq,
+        threshold,
+        bias,
+        rows,
+        first,
+        grow,
+        dilution,
+        nframes or 1,
+        averaged,
+        embedded,
+        spread,
+        single,
+        some,
     )
     if some.any():
         grow_single_groups(groupdq, single, some, rows, grow, embedded)

@@ -1,0 +1,166 @@
+"""refpix: subtract the drifts of the electronics, as the reference pixels see them.
+
+Reference pixels have no light-sensitive layer but the same electronics. Near-infrared detectors have a frame of them, 4
+wide: the rows at both ends give the level of each amplifier, the columns at both sides the drift from row to row.
+
+Source: official description of the ``refpix`` step and its behaviour in jwst 3.0.0.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Literal
+
+import numpy as np
+
+from jwstsm.core import dq
+from jwstsm.core.detector import DetectorWindow, full_detector
+from jwstsm.errors import InputError
+from jwstsm.products import Ramp
+from jwstsm.references import References
+from jwstsm.stage1._irs2 import is_irs2
+from jwstsm.stage1._refpix_nir import BorderOptions, correct_border_inplace, correct_flagged_inplace
+from jwstsm.stage1._refpix_sirs import kernels_from_tree
+from jwstsm.step import Range, Skipped, step
+
+__all__ = ["refpix"]
+
+log = logging.getLogger(__name__)
+
+# windows without reference pixels whose first and last columns are dark enough to stand in for them
+_EDGELESS_SUBARRAYS = frozenset({"SUB32", "SUB512", "SUB512S"})
+_EDGELESS_WIDTH = 4
+
+
+@step("S_REFPIX", references=["refpix", "sirskernel"], scope="integration")
+def refpix(
+    ramp: Ramp,
+    refs: References,
+    *,
+    odd_even_columns: bool = True,
+    use_side_ref_pixels: bool = True,
+    side_smoothing_length: Annotated[int, Range(min=1)] = 11,
+    side_gain: float = 1.0,
+    odd_even_rows: bool = True,
+    ovr_corr_mitigation_ftr: float = 3.0,
+    preserve_irs2_refpix: bool = False,
+    irs2_mean_subtraction: bool = False,
+    refpix_algorithm: Literal["median", "sirs"] = "median",
+    sigreject: float = 4.0,
+    gaussmooth: float = 1.0,
+    halfwidth: Annotated[int, Range(min=1)] = 30,
+    siglimit: float = 3.0,
+) -> Ramp:
+    """Subtract bias drifts and slow noise that the reference pixels show.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        ``data`` and ``zeroframe`` [DN] are changed in place.
+    refs : References
+        ``sirskernel`` for the ``sirs`` algorithm.
+    odd_even_columns : bool
+        Find the level of odd and even detector columns apart.
+    use_side_ref_pixels : bool
+        Correct each row by the reference columns at the sides.
+    side_smoothing_length : int
+        Rows in the window of the running median of the side columns.
+    side_gain : float
+        Factor applied to the running median before it is subtracted.
+    odd_even_rows : bool
+        MIRI: find the level of odd and even rows apart.
+    ovr_corr_mitigation_ftr : float
+        IRS2: limit above which an interleaved reference pixel is taken as bad [standard deviations].
+    preserve_irs2_refpix : bool
+        IRS2: keep the interleaved reference pixels in the product.
+    irs2_mean_subtraction : bool
+        IRS2: subtract the level of each amplifier before the IRS2 correction.
+    refpix_algorithm : {"median", "sirs"}
+        How full frames use the side columns: running median, or optimal convolution (needs a SIRSKERNEL reference).
+    sigreject : float
+        ``sirs``: side pixels farther from their median are left out [standard deviations].
+    gaussmooth : float
+        ``sirs``: standard deviation of the smoothing of the kernel [row].
+    halfwidth : int
+        ``sirs``: half-width of the kernel [row].
+    siglimit : float
+        Clipping limit of the mean of reference pixels [standard deviations].
+
+    Returns
+    -------
+    Ramp
+
+    Notes
+    -----
+    In detector orientation, for each group and amplifier:
+    ``data -= (bottom + top) / 2``, clipped means of the reference rows, odd and even columns apart; then
+    ``data -= side_gain * (left + right) / 2``, running medians of the reference columns so corrected. Ends and sides
+    that a window does not hold are left out. Windows read through one amplifier take one clipped mean of all pixels
+    flagged REFERENCE_PIXEL instead. Reads REFERENCE_PIXEL and DO_NOT_USE of ``pixeldq``; sets nothing. Zero frames are
+    treated like groups; values of exactly 0 in them stay 0. Sums and means are float64.
+    """
+    if is_irs2(ramp):
+        raise InputError(f"{ramp.name}: refpix does not know the IRS2 readout; skip the step (refpix: skip: true)")
+    full = full_detector(ramp.readout.instrument)
+    if full.border_y == 0:
+        return Skipped(ramp, "the detector has no rows of reference pixels")
+    readout = ramp.readout
+    ny, nx = ramp.data.shape[2:]
+    if (
+        readout.xstart < 1
+        or readout.ystart < 1
+        or readout.xstart + nx - 1 > full.nx
+        or readout.ystart + ny - 1 > full.ny
+    ):
+        return Skipped(ramp, "the window does not lie on the detector")
+    window = DetectorWindow.of(readout, full.nx, full.border_x, full.outputs)
+    whole = (ny, nx) == (full.ny, full.nx)
+    options = BorderOptions(
+        odd_even_columns=odd_even_columns,
+        use_side_ref_pixels=use_side_ref_pixels,
+        side_smoothing_length=side_smoothing_length,
+        side_gain=side_gain,
+        siglimit=siglimit,
+        sigreject=sigreject,
+        kernels=_sirs_kernels(ramp, refs, whole, gaussmooth, halfwidth) if refpix_algorithm == "sirs" else None,
+    )
+    stacks = [(ramp.data.reshape(-1, ny, nx), False)]
+    if ramp.zeroframe is not None:
+        stacks.append((ramp.zeroframe, True))
+    flags = ramp.pixeldq
+    if readout.subarray in _EDGELESS_SUBARRAYS and not whole:
+        flags = _declare_edges(flags)
+    for planes, keep_zeros in stacks:
+        if ramp.key("MSTR_RD1") is not None:
+            done = correct_flagged_inplace(planes, flags, window, options, by_amplifier=True, keep_zeros=keep_zeros)
+        elif whole or readout.noutputs == full.outputs:
+            done = correct_border_inplace(planes, flags, window, options, keep_zeros=keep_zeros)
+        else:
+            done = correct_flagged_inplace(planes, flags, window, options, keep_zeros=keep_zeros)
+        if not done:
+            return Skipped(ramp, "no usable reference pixels")
+    return ramp
+
+
+def _declare_edges(pixeldq: np.ndarray) -> np.ndarray:
+    """Return flags with the first and last columns of the window declared reference pixels."""
+    flags = pixeldq.copy()
+    flags[:, :_EDGELESS_WIDTH] |= np.uint32(dq.REFERENCE_PIXEL)
+    flags[:, -_EDGELESS_WIDTH:] |= np.uint32(dq.REFERENCE_PIXEL)
+    return flags
+
+
+def _sirs_kernels(ramp: Ramp, refs: References, whole: bool, gaussmooth: float, halfwidth: int):
+    """Return the convolution kernels, or None where running medians are to be used instead."""
+    if not (whole and "FULL" in ramp.readout.subarray):
+        log.info("the sirs algorithm is for full frames; running medians are used")
+        return None
+    if refs["sirskernel"] is None:
+        log.warning("there is no SIRSKERNEL reference; running medians are used")
+        return None
+    kernels = kernels_from_tree(
+        refs["sirskernel"].asdf(), ramp.readout.detector, gaussmooth=gaussmooth, halfwidth=halfwidth
+    )
+    if kernels is None:
+        log.warning("the SIRSKERNEL reference does not know %s; running medians are used", ramp.readout.detector)
+    return kernels
