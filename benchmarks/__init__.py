@@ -1,0 +1,1 @@
+"""Speed and memory against the official package, side by side in one run."""

@@ -1,0 +1,123 @@
+"""Imaging rows: detector1, image2 and image3 on full frames, ours and the official package's, whole processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import ROOT, Measured, best_of, judge_python
+
+__all__ = ["Case", "rows"]
+
+
+@dataclass
+class Case:
+    """A simulated program and the places where both packages write."""
+
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        """The CRDS cache."""
+        return self.folder / "crds_cache"
+
+    @property
+    def context(self) -> str:
+        """The newest context in the cache."""
+        return sorted(p.name for p in (self.cache / "mappings" / "jwst").glob("*.pmap"))[-1]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment of the official package: this cache, no network."""
+        return {
+            "CRDS_PATH": str(self.cache),
+            "CRDS_CONTEXT": self.context,
+            "CRDS_SERVER_URL": "https://crds-serverless-mode.stsci.edu",
+        }
+
+    def out(self, who: str) -> Path:
+        """Return the output folder of ``ours`` or ``official``, made as needed."""
+        place = self.folder / who
+        place.mkdir(exist_ok=True)
+        return place
+
+    def ours(self, pipeline: str, file: Path, count: int, *options: str) -> Measured:
+        """Measure our command line (with compiled kernels: the first run is thrown away)."""
+        command = [Path(sys.executable).parent / "jwstsm", "run", pipeline, file, "--output-dir", self.out("ours")]
+        command += ["--context", self.context, "--crds-path", self.cache, *options]
+        best_of(1, command, env=self.env)
+        return best_of(count, command, env=self.env)
+
+    def official(self, pipeline: str, file: Path, count: int, steps: dict | None = None) -> Measured:
+        """Measure the official pipeline in its own environment."""
+        script = ROOT / "benchmarks" / "official.py"
+        command = [judge_python(), script, pipeline, file, self.out("official"), json.dumps(steps or {})]
+        return best_of(count, command, env=self.env, cwd=self.out("official"))
+
+
+def write_association(folder: Path, cals: list[Path], name: str = "mosaic") -> Path:
+    """Write an image3 association of calibrated exposures into a folder that holds (links to) them."""
+    members = [{"expname": p.name, "exptype": "science"} for p in cals]
+    path = folder / f"{name}_asn.json"
+    content = {
+        "asn_type": "image3",
+        "asn_id": "a3001",
+        "asn_pool": "none",
+        "products": [{"name": name, "members": members}],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Measured, Measured]]:
+    """Return ``(what, ours, official)`` of the imaging rows.
+
+    Parameters
+    ----------
+    folder : Path
+        Scratch folder.
+    simulate : callable
+        ``simulate(folder, preset=...)`` makes a program.
+    count : int
+        Runs of ours to take the best of; the official package runs once per row.
+    """
+    out = []
+    case = Case(folder / "bench")
+    if not (case.folder / "uncal").exists():
+        simulate(case.folder, preset="bench")
+    uncal = sorted((case.folder / "uncal").glob("*_uncal.fits"))
+    options = {"jump": {"expand_large_events": True}}
+    large = ["--jump.expand_large_events", "true"]
+    out.append(
+        (
+            "detector1, 2048 x 2048 x 10 groups",
+            case.ours("detector1", uncal[0], count, *large),
+            case.official("detector1", uncal[0], 1, options),
+        )
+    )
+    rate = case.out("official") / uncal[0].name.replace("_uncal", "_rate")
+    out.append(("image2, 2048 x 2048", case.ours("image2", rate, count), case.official("image2", rate, 1)))
+    mosaic = Case(folder / "bench_mosaic")
+    if not (mosaic.folder / "uncal").exists():
+        simulate(mosaic.folder, preset="bench_mosaic")
+    cals = []
+    for file in sorted((mosaic.folder / "uncal").glob("*_uncal.fits")):
+        base = file.name.removesuffix("_uncal.fits")
+        mosaic.ours("detector1", file, 1)
+        mosaic.ours("image2", mosaic.out("ours") / f"{base}_rate.fits", 1)
+        cal = mosaic.out("ours") / f"{base}_cal.fits"
+        cals.append(Path(shutil.copy(cal, mosaic.out("official") / cal.name)))
+    association = write_association(mosaic.out("official"), cals)
+    ours = write_association(mosaic.out("ours"), cals)
+    out.append(
+        (
+            f"image3, {len(cals)} frames of 2048 x 2048",
+            mosaic.ours("image3", ours, count),
+            mosaic.official("image3", association, 1),
+        )
+    )
+    return out
