@@ -130,8 +130,8 @@ YOFFSET|[arcsec] y offset from the pattern's start
 APERNAME|aperture used
 PPS_APER|aperture requested
 |Velocity aberration correction information
-VA_RA|[deg] aberrated right ascension of the reference
-VA_DEC|[deg] aberrated declination of the reference
+VA_RA|[deg] aberrated RA of the reference point
+VA_DEC|[deg] aberrated Dec of the reference point
 |Time information
 BARTDELT|[s] barycentric correction
 BSTRTIME|[d] barycentric MJD of the start
@@ -182,8 +182,8 @@ PA_V3|[deg] position angle of the V3 axis
 WCSAXES|number of axes
 CRPIX1|reference pixel, axis 1
 CRPIX2|reference pixel, axis 2
-CRVAL1|[deg] right ascension at the reference pixel
-CRVAL2|[deg] declination at the reference pixel
+CRVAL1|[deg] RA at the reference pixel
+CRVAL2|[deg] Dec at the reference pixel
 CTYPE1|type of axis 1
 CTYPE2|type of axis 2
 CUNIT1|unit of axis 1
@@ -199,10 +199,10 @@ V2_REF|[arcsec] V2 of the reference point
 V3_REF|[arcsec] V3 of the reference point
 VPARITY|handedness of the ideal frame
 V3I_YANG|[deg] angle from V3 to the ideal y axis
-RA_REF|[deg] right ascension of the reference point
-DEC_REF|[deg] declination of the reference point
-ROLL_REF|[deg] position angle of V3 at the reference point
-VELOSYS|[m/s] barycentric correction of radial velocity
+RA_REF|[deg] RA of the reference point
+DEC_REF|[deg] Dec of the reference point
+ROLL_REF|[deg] V3 angle at the reference point
+VELOSYS|[m/s] barycentric velocity correction
 """
 
 

@@ -6,7 +6,6 @@ The order and the comments of the keywords are a table, :data:`PRIMARY` and :dat
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +17,7 @@ from jwstsm.sim.geometry import LIGHT_SPEED_KM_S, Aperture, Camera, unit_vector
 from jwstsm.sim.header_rows import PRIMARY, SCIENCE
 from jwstsm.sim.instruments import DetectorRow, FilterRow
 
-__all__ = [
-    "ExposureSpec",
-    "asdf_block",
-    "group_table",
-    "int_times_table",
-    "primary_header",
-    "science_header",
-    "velocity_scale",
-]
+__all__ = ["ExposureSpec", "primary_header", "science_header", "velocity_scale"]
 
 DAY_S = 86400.0
 VELOCITY_KM_S = (23.783657891, -16.396430073, -7.287797330)
@@ -141,16 +132,10 @@ def _linear_wcs(spec: ExposureSpec) -> dict:
     }
 
 
-def _primary_values(spec: ExposureSpec) -> dict:
-    """Values of the primary header."""
-    readout = spec.readout
-    start, middle, end = spec.start_mjd, (spec.start_mjd + spec.end_mjd) / 2, spec.end_mjd
-    name, target_ra, target_dec = spec.target
+def _program_values(spec: ExposureSpec) -> dict:
+    """Values about the file, the program and the observation."""
     visit = f"{spec.program:05d}{spec.observation:03d}{spec.visit:03d}"
     activity = f"{spec.group}{spec.sequence}{spec.activity}"
-    effective = readout.nints * readout.integration_s
-    delay = BARYCENTRE_DELAY_S / DAY_S
-    ny, nx = spec.aperture.shape
     return {
         "DATE": "2026-01-01T00:00:00.000",
         "ORIGIN": "STSCI",
@@ -170,10 +155,10 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "SUBCAT": spec.row.instrument,
         "SCICAT": "Stellar Populations",
         "CONT_ID": 0,
-        "DATE-OBS": _stamp(start)[:10],
-        "TIME-OBS": _stamp(start)[11:],
-        "DATE-BEG": _stamp(start),
-        "DATE-END": _stamp(end),
+        "DATE-OBS": _stamp(spec.start_mjd)[:10],
+        "TIME-OBS": _stamp(spec.start_mjd)[11:],
+        "DATE-BEG": _stamp(spec.start_mjd),
+        "DATE-END": _stamp(spec.end_mjd),
         "OBS_ID": f"V{visit}P00000000{activity}",
         "VISIT_ID": visit,
         "PROGRAM": f"{spec.program:05d}",
@@ -186,6 +171,13 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "BKGDTARG": False,
         "TEMPLATE": spec.template,
         "OBSLABEL": f"{spec.filter.filter} {activity}",
+    }
+
+
+def _visit_values(spec: ExposureSpec) -> dict:
+    """Values about the visit, the target and the guide star."""
+    name, target_ra, target_dec = spec.target
+    return {
         "ENG_QUAL": "OK",
         "ENGQLPTG": "CALCULATED_TR_202105",
         "VISITYPE": "PRIME_TARGETED_FIXED",
@@ -209,6 +201,27 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "MU_EPOCH": "2000-01-01 00:00:00.0000000",
         "PROP_RA": target_ra,
         "PROP_DEC": target_dec,
+        "VA_RA": target_ra,
+        "VA_DEC": target_dec,
+        "GS_ORDER": 1,
+        "GSSTRTTM": _stamp(spec.visit_start_mjd, " "),
+        "GSENDTIM": _stamp(spec.start_mjd, " "),
+        "GDSTARID": "S0000000001",
+        "GS_RA": target_ra,
+        "GS_DEC": target_dec,
+        "GS_MAG": 14.5,
+        "GS_V3_PA": spec.camera.attitude.roll_at(0.0, 0.0),
+        "PCS_MODE": "FINEGUIDE",
+        "VISITEND": _stamp(spec.visit_end_mjd, " "),
+    }
+
+
+def _exposure_values(spec: ExposureSpec) -> dict:
+    """Values about instrument, exposure and times."""
+    readout = spec.readout
+    start, middle, end = spec.start_mjd, (spec.start_mjd + spec.end_mjd) / 2, spec.end_mjd
+    delay = BARYCENTRE_DELAY_S / DAY_S
+    return {
         "INSTRUME": spec.row.instrument,
         "DETECTOR": spec.row.name,
         "MODULE": spec.row.module,
@@ -237,7 +250,7 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "TFRAME": readout.frame_s,
         "TGROUP": readout.group_s,
         "EFFINTTM": readout.integration_s,
-        "EFFEXPTM": effective,
+        "EFFEXPTM": readout.nints * readout.integration_s,
         "DURATION": spec.duration_s,
         "NRSTSTRT": 1,
         "NRESETS": 1,
@@ -248,6 +261,17 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "SCTARATE": 0.0,
         "IS_PSF": False,
         "SELFREF": False,
+        "BARTDELT": BARYCENTRE_DELAY_S,
+        "BSTRTIME": start + delay,
+        "BENDTIME": end + delay,
+        "BMIDTIME": middle + delay,
+    }
+
+
+def _layout_values(spec: ExposureSpec) -> dict:
+    """Values about subarray, dither and aperture."""
+    ny, nx = spec.aperture.shape
+    return {
         "SUBARRAY": spec.subarray,
         "SUBSTRT1": spec.aperture.corner[0],
         "SUBSTRT2": spec.aperture.corner[1],
@@ -266,22 +290,6 @@ def _primary_values(spec: ExposureSpec) -> dict:
         "YOFFSET": spec.offset[1],
         "APERNAME": spec.aperture.name,
         "PPS_APER": spec.aperture.name,
-        "VA_RA": target_ra,
-        "VA_DEC": target_dec,
-        "BARTDELT": BARYCENTRE_DELAY_S,
-        "BSTRTIME": start + delay,
-        "BENDTIME": end + delay,
-        "BMIDTIME": middle + delay,
-        "GS_ORDER": 1,
-        "GSSTRTTM": _stamp(spec.visit_start_mjd, " "),
-        "GSENDTIM": _stamp(start, " "),
-        "GDSTARID": "S0000000001",
-        "GS_RA": target_ra,
-        "GS_DEC": target_dec,
-        "GS_MAG": 14.5,
-        "GS_V3_PA": spec.camera.attitude.roll_at(0.0, 0.0),
-        "PCS_MODE": "FINEGUIDE",
-        "VISITEND": _stamp(spec.visit_end_mjd, " "),
     }
 
 
@@ -346,78 +354,10 @@ def _header(rows, values: dict) -> fits.Header:
 
 def primary_header(spec: ExposureSpec) -> fits.Header:
     """Return the primary header of the uncal file."""
-    return _header(PRIMARY, _primary_values(spec))
+    values = _program_values(spec) | _visit_values(spec) | _exposure_values(spec) | _layout_values(spec)
+    return _header(PRIMARY, values)
 
 
 def science_header(spec: ExposureSpec) -> fits.Header:
     """Return the header of the SCI extension."""
     return _header(SCIENCE, _science_values(spec))
-
-
-def group_table(spec: ExposureSpec) -> fits.BinTableHDU:
-    """Return the GROUP extension: one row per group with its end time."""
-    readout = spec.readout
-    count = readout.nints * readout.ngroups
-    dtype = [
-        ("integration_number", ">i2"),
-        ("group_number", ">i2"),
-        ("end_day", ">i2"),
-        ("end_milliseconds", ">i4"),
-        ("end_submilliseconds", ">i2"),
-        ("group_end_time", "S26"),
-        ("number_of_columns", ">i2"),
-        ("number_of_rows", ">i2"),
-        ("number_of_gaps", ">i2"),
-        ("completion_code_number", ">i2"),
-        ("completion_code_text", "S36"),
-        ("bary_end_time", ">f8"),
-        ("helio_end_time", ">f8"),
-    ]
-    table = np.zeros(count, dtype)
-    table["integration_number"] = np.repeat(np.arange(1, readout.nints + 1), readout.ngroups)
-    table["group_number"] = np.tile(np.arange(1, readout.ngroups + 1), readout.nints)
-    start = np.repeat(spec.integration_times_mjd()[:, 0], readout.ngroups)
-    first = readout.nframes * readout.frame_s
-    end = start + (first + (table["group_number"] - 1) * readout.group_s) / DAY_S
-    table["end_day"] = (end - Time("2000-01-01").mjd).astype(int)
-    milliseconds = (end % 1) * DAY_S * 1e3
-    table["end_milliseconds"] = milliseconds.astype(int)
-    table["end_submilliseconds"] = (milliseconds % 1 * 1e3).astype(int)
-    table["group_end_time"] = Time(end, format="mjd", precision=6).isot
-    table["number_of_columns"] = spec.aperture.shape[1]
-    table["number_of_rows"] = spec.aperture.shape[0]
-    table["completion_code_text"] = "COMPLETE"
-    table["bary_end_time"] = table["helio_end_time"] = end + BARYCENTRE_DELAY_S / DAY_S
-    return fits.BinTableHDU(table, name="GROUP")
-
-
-def int_times_table(spec: ExposureSpec) -> fits.BinTableHDU:
-    """Return the INT_TIMES extension: start, middle and end of each integration, UTC and barycentric."""
-    times = spec.integration_times_mjd()
-    names = [f"int_{when}_{scale}" for scale in ("MJD_UTC", "BJD_TDB") for when in ("start", "mid", "end")]
-    table = np.zeros(len(times), [("integration_number", ">i4"), *((name, ">f8") for name in names)])
-    table["integration_number"] = np.arange(1, len(times) + 1)
-    for name, column in zip(names[:3], times.T, strict=True):
-        table[name] = column
-    for name, column in zip(names[3:], times.T, strict=True):
-        table[name] = column + BARYCENTRE_DELAY_S / DAY_S
-    return fits.BinTableHDU(table, name="INT_TIMES")
-
-
-def asdf_block(spec: ExposureSpec) -> fits.BinTableHDU:
-    """Return the ASDF extension, which readers of archive files expect; the headers hold the same facts and more."""
-    import asdf
-
-    tree = {
-        "meta": {
-            "model_type": "Level1bModel",
-            "telescope": "JWST",
-            "filename": f"{spec.file_root}_uncal.fits",
-            "instrument": {"name": spec.row.instrument, "detector": spec.row.name},
-        }
-    }
-    buffer = io.BytesIO()
-    asdf.AsdfFile(tree).write_to(buffer)
-    content = np.frombuffer(buffer.getvalue(), np.uint8)
-    column = fits.Column("ASDF_METADATA", f"{len(content)}B", array=content[None, :])
-    return fits.BinTableHDU.from_columns([column], name="ASDF")

@@ -18,7 +18,8 @@ from astropy.table import Table
 from jwstsm.sim import geometry, headers, rng
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.detector import Effects, Readout, expose
-from jwstsm.sim.instruments import DETECTORS, FILTERS, frame_time_s, pattern
+from jwstsm.sim.extensions import asdf_block, group_table, int_times_table
+from jwstsm.sim.instruments import DETECTORS, FILTERS, DetectorRow, frame_time_s, pattern
 from jwstsm.sim.optics import render_light, throughput
 from jwstsm.sim.presets import PRESETS, Observation, Preset
 from jwstsm.sim.program_references import write_cache
@@ -111,78 +112,86 @@ def _plan_visit(tasks: list, preset: Preset, observation: Observation, number: i
     error = preset.pointing
     visit_shift = generator.normal(0, error.visit_arcsec, 2)
     visit_roll = generator.normal(0, error.visit_roll_deg)
-    visit_start = mjd
-    rows = [DETECTORS[name] for name, _ in observation.detectors]
-    siaf = {row.name: geometry.aperture(row.instrument, f"{row.siaf}_{observation.aperture}") for row in rows}
-    prime = siaf[rows[0].name]
-    ny, nx = prime.shape
-    averaging = pattern(rows[0].instrument, observation.readpatt)
-    frame_s = frame_time_s(nx, ny, observation.outputs)
-    readout = Readout(
-        observation.nints,
-        observation.ngroups,
-        averaging.nframes,
-        averaging.groupgap,
-        frame_s,
-        averaging.nframes > 1,
-    )
-    visit = []
+    prime = _aperture(DETECTORS[observation.detectors[0][0]], observation.aperture)
+    readout = _readout(observation, prime)
+    start, visit = mjd, []
     for dither, offset in enumerate(observation.dithers):
         shift = visit_shift + generator.normal(0, error.exposure_arcsec, 2)
         roll = visit_roll + generator.normal(0, error.exposure_roll_deg)
         v2, v3 = np.array([prime.v2_ref, prime.v3_ref]) + prime.ideal_matrix() @ np.array(offset)
         nominal = geometry.attitude_at(v2, v3, preset.ra, preset.dec, preset.roll_deg)
         true = nominal.disturbed(prime.v2_ref, prime.v3_ref, *shift, roll)
-        for row, (_, filter_name) in zip(rows, observation.detectors, strict=True):
-            chosen = FILTERS[row.instrument, filter_name, "CLEAR"]
-            place = siaf[row.name]
-            camera = geometry.Camera(
-                geometry.aperture(row.instrument, f"{row.siaf}_FULL"),
-                nominal,
-                place.v2_ref,
-                place.v3_ref,
-                headers.velocity_scale(preset.ra, preset.dec),
-                (chosen.column_offset, chosen.row_offset),
+        for detector, filter_name in observation.detectors:
+            spec = _spec(preset, observation, number, detector, filter_name, nominal, readout)
+            spec = dataclasses.replace(
+                spec, exposure=dither + 1, dither=dither, offset=offset, start_mjd=mjd, visit_start_mjd=start - 0.01
             )
-            spec = headers.ExposureSpec(
-                program=preset.program,
-                observation=number,
-                visit=1,
-                group="02",
-                sequence="1",
-                activity="01",
-                exposure=dither + 1,
-                row=row,
-                filter=chosen,
-                subarray=observation.subarray,
-                aperture=place,
-                camera=camera,
-                readout=readout,
-                readpatt=observation.readpatt,
-                outputs=observation.outputs,
-                start_mjd=mjd,
-                visit_start_mjd=visit_start - 0.01,
-                visit_end_mjd=0.0,
-                visit_exposures=len(observation.dithers),
-                dither=dither,
-                dithers=len(observation.dithers),
-                offset=offset,
-                target=("SIM-FIELD", preset.ra, preset.dec),
-            )
-            visit.append(
-                Task(
-                    spec,
-                    camera.with_attitude(true),
-                    (*map(float, shift), float(roll)),
-                    preset.effects,
-                    seed,
-                    preset.crowd.background * chosen.background_mjysr,
-                )
-            )
+            background = preset.crowd.background * spec.filter.background_mjysr
+            injected = (*map(float, shift), float(roll))
+            camera = spec.camera.with_attitude(true)
+            visit.append(Task(spec, camera, injected, preset.effects, seed, background))
         mjd += (spec.duration_s + OVERHEAD_S) / headers.DAY_S
-    for task in visit:
-        tasks.append(dataclasses.replace(task, spec=dataclasses.replace(task.spec, visit_end_mjd=mjd)))
+    tasks += [dataclasses.replace(task, spec=dataclasses.replace(task.spec, visit_end_mjd=mjd)) for task in visit]
     return mjd
+
+
+def _aperture(row: DetectorRow, suffix: str) -> geometry.Aperture:
+    return geometry.aperture(row.instrument, f"{row.siaf}_{suffix}")
+
+
+def _readout(observation: Observation, prime: geometry.Aperture) -> Readout:
+    """The timing of an observation; the first frame is kept apart where frames are averaged."""
+    row = DETECTORS[observation.detectors[0][0]]
+    averaging = pattern(row.instrument, observation.readpatt)
+    ny, nx = prime.shape
+    return Readout(
+        observation.nints,
+        observation.ngroups,
+        averaging.nframes,
+        averaging.groupgap,
+        frame_time_s(nx, ny, observation.outputs),
+        averaging.nframes > 1,
+    )
+
+
+def _spec(preset, observation, number, detector, filter_name, attitude, readout) -> headers.ExposureSpec:
+    """Describe an exposure of one detector at a nominal attitude; times and dither are still those of the first."""
+    row = DETECTORS[detector]
+    chosen = FILTERS[row.instrument, filter_name, "CLEAR"]
+    place = _aperture(row, observation.aperture)
+    camera = geometry.Camera(
+        _aperture(row, "FULL"),
+        attitude,
+        place.v2_ref,
+        place.v3_ref,
+        headers.velocity_scale(preset.ra, preset.dec),
+        (chosen.column_offset, chosen.row_offset),
+    )
+    return headers.ExposureSpec(
+        program=preset.program,
+        observation=number,
+        visit=1,
+        group="02",
+        sequence="1",
+        activity="01",
+        exposure=1,
+        row=row,
+        filter=chosen,
+        subarray=observation.subarray,
+        aperture=place,
+        camera=camera,
+        readout=readout,
+        readpatt=observation.readpatt,
+        outputs=observation.outputs,
+        start_mjd=0.0,
+        visit_start_mjd=0.0,
+        visit_end_mjd=0.0,
+        visit_exposures=len(observation.dithers),
+        dither=0,
+        dithers=len(observation.dithers),
+        offset=(0.0, 0.0),
+        target=("SIM-FIELD", preset.ra, preset.dec),
+    )
 
 
 def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]:
@@ -197,7 +206,7 @@ def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]
     hdus.append(science)
     if exposed.zero_frame is not None:
         hdus.append(fits.ImageHDU(exposed.zero_frame, name="ZEROFRAME"))
-    hdus += [headers.group_table(spec), headers.int_times_table(spec), headers.asdf_block(spec)]
+    hdus += [group_table(spec), int_times_table(spec), asdf_block(spec)]
     path = folder / "uncal" / f"{spec.file_root}_uncal.fits"
     temporary = path.with_suffix(".tmp")
     fits.HDUList(hdus).writeto(temporary, overwrite=True, output_verify="silentfix")
@@ -261,7 +270,7 @@ def simulate_program(
     preset : str or Preset
         Name in :data:`jwstsm.sim.presets.PRESETS`, or a program of one's own.
     seed : int
-        Same seed, same files.
+        Same seed, same arrays.
     workers : int, optional
         Processes that simulate exposures side by side; by default one per core for full frames, else one.
     **options
