@@ -1,15 +1,18 @@
 """How each drizzle kernel spreads a run of input pixels of one row over a band of output rows.
 
-All functions share one signature, so that the driver in :mod:`jwstsm.core.drizzle` can call any of them:
+All kernels share one signature; :func:`spread` calls them by number:
 
-``values`` (ny, nx, nval) float32, ``weight`` (ny, nx) float32, ``pixmap`` (ny, nx, 2) float64 (x first),
-``dq`` (ny, nx) uint32 or (0, 0); ``j`` the input row, ``[i0, i1)`` the run of columns; ``par`` = (pixfrac, scale, x_off,
-y_off), the offsets turning map coordinates into coordinates where output pixel ``c`` of the window covers [c, c + 1);
-``[y0, y1)`` the band's rows of the window, ``width`` its columns; ``nlin`` how many values enter linearly (the rest with
-squared weights); ``edge`` scratch of width + 2; ``sums`` (y1 - y0, width, 1 + nval) float64 and ``out_dq`` (band rows,
-width) uint32 or (0, 0), which are added to.
+- ``values`` (ny, nx, nval) float32, ``weight`` (ny, nx) float32, ``pixmap`` (ny, nx, 2) float64 (x first), ``dq``
+  (ny, nx) uint32 or (0, 0);
+- ``j`` the input row, ``[i0, i1)`` the run of columns;
+- ``par`` = (pixfrac, scale, x_off, y_off, order): the offsets turn map coordinates into ones where output pixel ``c``
+  of the window covers [c, c + 1);
+- ``[y0, y1)`` the band's rows of the window, ``width`` its columns;
+- ``nlin`` how many values enter linearly (the rest with squared weights);
+- ``edge`` scratch of width + 2; ``sums`` (y1 - y0, width, 1 + nval) float64 and ``out_dq`` (y1 - y0, width) uint32 or
+  (0, 0), which are added to.
 
-Only rows of the band are written, and in the order of the input pixels: the bits of an output pixel do not depend on how
+Only rows of the band are written, in the order of the input pixels: the bits of an output pixel do not depend on how
 the output is cut into bands, tiles or threads.
 """
 
@@ -21,7 +24,7 @@ import numpy as np
 
 from jwstsm.core.compiled import njit
 
-__all__ = ["gaussian", "lanczos", "point", "square", "turbo"]
+__all__ = ["gaussian", "lanczos", "point", "spread", "square", "turbo"]
 
 _FWHM_PER_SIGMA = 2.3548
 _LANCZOS_STEP = 0.003  # spacing of the tabulated Lanczos function, in input pixels, as in the source
@@ -42,10 +45,11 @@ def _deposit(values, dq, j, i, amount, row, column, nlin, sums, out_dq):
 
 @njit
 def _add_edge(x1, y1, x2, y2, bottom, first, last, edge):
-    """Add one side of a polygon to the running overlap of the cells ``first`` .. ``last`` of the row [bottom, bottom + 1).
+    """Add one side of a polygon to the running overlap of the cells ``first`` .. ``last`` of one row of cells.
 
-    The prefix sum of ``edge`` is afterwards the signed area of the polygon in each cell: a side adds, to its own cell,
-    its height times the part of the cell to its right, and its full height to all cells further right.
+    The row is [bottom, bottom + 1). The prefix sum of ``edge`` is afterwards the signed area of the polygon in each
+    cell: a side adds, to its own cell, its height times the part of the cell to its right, and its full height to all
+    cells further right.
     """
     if y1 == y2:
         return
@@ -66,7 +70,7 @@ def _add_edge(x1, y1, x2, y2, bottom, first, last, edge):
     if xr <= left:
         edge[first] += height
         return
-    cell, final = int(math.floor(xl)), int(math.floor(xr))
+    cell, final = math.floor(xl), math.floor(xr)
     if cell == final and cell >= first:
         middle = 0.5 * (xl + xr) - cell
         edge[cell] += height * (1.0 - middle)
@@ -97,11 +101,11 @@ def _between(pixmap, j, i, v, u, axis):
 
 @njit
 def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
-    """Spread the pixel, shrunk by pixfrac and mapped corner by corner, over the pixels that it overlaps: exact areas."""
+    """Spread the pixel, shrunk by pixfrac and mapped corner by corner, over what it overlaps: exact areas."""
     nrow, ncol = weight.shape
     half = 0.5 * par[0]
     x_off, y_off = par[2], par[3]
-    # corners come from the map of the pixel centres around them; at the rim of the image the rim's own cell extrapolates
+    # corners come from the map of the pixel centres around them; at the rim of the image its own cell extrapolates
     j_low, j_up = min(max(j - 1, 0), nrow - 2), min(j, nrow - 2)
     v_low, v_up = j - half - j_low, j + half - j_up
     for i in range(i0, i1):
@@ -124,8 +128,8 @@ def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge
         x_min, x_max = min(min(xa, xb), min(xc, xd)), max(max(xa, xb), max(xc, xd))
         if y_min >= y1 or y_max <= y0 or x_min >= width or x_max <= 0.0:
             continue
-        c0, c1 = int(math.floor(max(x_min, 0.0))), int(math.floor(min(x_max, width - 0.5)))
-        r0, r1 = int(math.floor(max(y_min, y0))), int(math.floor(min(y_max, y1 - 0.5)))
+        c0, c1 = math.floor(max(x_min, 0.0)), math.floor(min(x_max, width - 0.5))
+        r0, r1 = math.floor(max(y_min, y0)), math.floor(min(y_max, y1 - 0.5))
         for r in range(r0, r1 + 1):
             for c in range(c0, c1 + 2):
                 edge[c] = 0.0
@@ -171,7 +175,7 @@ def turbo(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge,
 
 @njit
 def gaussian(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
-    """Spread the pixel as a round Gaussian of full width pixfrac / scale, cut at 2.5 sigma; flux only on average kept."""
+    """Spread the pixel as a round Gaussian of full width pixfrac / scale, cut at 2.5 sigma."""
     reach = max(2.5 * par[0] / _FWHM_PER_SIGMA, 1.2) / par[1]
     steep = 0.5 * (_FWHM_PER_SIGMA * par[1] / par[0]) ** 2
     for i in range(i0, i1):
@@ -189,7 +193,7 @@ def gaussian(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, ed
 
 @njit
 def lanczos(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
-    """Spread the pixel by the product of two Lanczos functions of order ``par[4]``; flux only on average kept."""
+    """Spread the pixel by the product of two Lanczos functions of order ``par[4]``."""
     order = par[4]
     reach = order / par[1]
     for i in range(i0, i1):
@@ -197,9 +201,9 @@ def lanczos(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edg
         inside = x + reach >= 0.0 and x - reach < width and y + reach >= y0 and y - reach < y1
         if not (weight[j, i] > 0.0 and inside):
             continue
-        for r in range(max(int(math.floor(y - reach)) + 1, y0), min(int(math.floor(y + reach)), y1 - 1) + 1):
+        for r in range(max(math.floor(y - reach) + 1, y0), min(math.floor(y + reach), y1 - 1) + 1):
             along_y = _lanczos_value(abs(y - r) * par[1], order)
-            for c in range(max(int(math.floor(x - reach)) + 1, 0), min(int(math.floor(x + reach)), width - 1) + 1):
+            for c in range(max(math.floor(x - reach) + 1, 0), min(math.floor(x + reach), width - 1) + 1):
                 share = along_y * _lanczos_value(abs(x - c) * par[1], order)
                 if share != 0.0:
                     _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
@@ -214,3 +218,18 @@ def _lanczos_value(distance, order):
     if angle > math.pi * order:
         return 0.0
     return math.sin(angle) * math.sin(angle / order) * order / (angle * angle)
+
+
+@njit
+def spread(kernel, values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+    """Call the kernel of a number (order of :data:`jwstsm.core.drizzle.KERNELS`)."""
+    if kernel == 0:
+        square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+    elif kernel == 1:
+        point(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+    elif kernel == 2:
+        turbo(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+    elif kernel == 3:
+        gaussian(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+    else:
+        lanczos(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)

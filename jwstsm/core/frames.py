@@ -134,7 +134,10 @@ class MemoryFrame:
         """Wrap a product that is in memory (anything with ``data`` ..., ``primary``, ``headers``, ``wcs``)."""
         arrays = {k: a for k in EXTENSIONS if (a := getattr(product, k, None)) is not None}
         header = merged_header(product.primary, product.headers.get("SCI"))
-        return cls(**{"arrays": arrays, "wcs": product.wcs, "header": header, "name": product.name, "path": product.path} | changes)
+        return cls(
+            **{"arrays": arrays, "wcs": product.wcs, "header": header, "name": product.name, "path": product.path}
+            | changes
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -160,7 +163,7 @@ class _Plane(NamedTuple):
 
 @dataclass
 class FitsFrame:
-    """A frame read from a FITS file by memory maps; nothing is kept open or in memory between reads (see :class:`Frame`).
+    """A frame read from a FITS file by memory maps; nothing stays open between reads (see :class:`Frame`).
 
     Parameters
     ----------
@@ -268,7 +271,9 @@ class Stage3Inputs:
 
     def __post_init__(self):
         if not self.frames:
-            raise InputError(f"association '{self.association or self.product}' names no science exposure; check its members")
+            raise InputError(
+                f"association '{self.association or self.product}' names no science exposure; check its members"
+            )
 
 
 def groups(frames: Sequence[Frame]) -> dict[str, list[int]]:

@@ -1,8 +1,8 @@
 """Resampling a set of images on one grid, tile by tile.
 
 Memory grows with the tile and with what of one input reaches it, not with the mosaic or the number of inputs: each tile
-reads the rows of each input that can reach it, drizzles them and is divided before the next one starts. Inputs are added
-in the order of their names, so that the sums do not depend on the order in which they are listed.
+reads the rows of each input that can reach it, drizzles them and is divided before the next one starts. Inputs are
+added in the order of their names, so that the sums do not depend on the order in which they are listed.
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def exposure_time_s(frame: Frame) -> float:
         value = frame.header.get(keyword)
         if value is not None:
             return float(value)
-    raise InputError(f"{frame.name}: keywords TMEASURE and EFFEXPTM are missing; weight_type 'exptime' needs one of them")
+    raise InputError(
+        f"{frame.name}: keywords TMEASURE and EFFEXPTM are missing; weight_type 'exptime' needs one of them"
+    )
 
 
 @njit(parallel=True)
@@ -198,14 +200,18 @@ def _load(frame: Frame, y0: int, y1: int, options: Drizzling):
     values = np.empty((*data.shape, 1 + options.nvar), np.float32)
     weight = np.empty(data.shape, np.float32)
     used = np.zeros((0, 0), np.uint32) if flags is None else flags
+    sky, factor = np.float32(frame.sky_level or 0.0), np.float32(options.intensity_scale)
+    roots = options.variance == "official"
+    bad = np.uint32(options.bad_bits)
     _prepare(
-        data, used, variances, options.nvar, np.uint32(options.bad_bits), np.float32(frame.sky_level or 0.0),
-        np.float32(options.intensity_scale), use_ivm, np.float32(constant), options.variance == "official", values, weight,
-    )  # fmt: skip
+        data, used, variances, options.nvar, bad, sky, factor, use_ivm, np.float32(constant), roots, values, weight
+    )
     return values, weight, flags, 0.0 if use_ivm else constant
 
 
-def _add_frame(coadd: Coadd, frame: Frame, projection: Projection, tile: Window, number: int, options: Drizzling) -> None:
+def _add_frame(
+    coadd: Coadd, frame: Frame, projection: Projection, tile: Window, number: int, options: Drizzling
+) -> None:
     """Drizzle what of a frame reaches a tile."""
     # half a pixel more than the tile on each side is what "reach" means; kernels wider than a pixel need more
     reach = 1.0 if options.kernel in ("square", "point") else 4.0 / min(1.0, options.scale)
