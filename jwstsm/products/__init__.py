@@ -6,11 +6,13 @@ import importlib
 
 _HOMES = {
     "FitOpt": "model",
+    "Guider": "model",
     "Mosaic": "model",
     "Product": "model",
     "Ramp": "model",
     "Readout": "readout",
     "Segmentation": "model",
+    "SideProduct": "model",
     "Slope": "model",
     "read": "fitsio",
     "write": "fitsio",

@@ -19,7 +19,7 @@ from jwstsm.core import scratch
 from jwstsm.errors import InputError
 from jwstsm.products.readout import Readout
 
-__all__ = ["FitOpt", "Mosaic", "Product", "Ramp", "Segmentation", "Slope"]
+__all__ = ["FitOpt", "Guider", "Mosaic", "Product", "Ramp", "Segmentation", "SideProduct", "Slope"]
 
 _NONE = object()
 
@@ -235,3 +235,37 @@ class FitOpt(Product):
     pedestal: np.ndarray | None = None
     weights: np.ndarray | None = None
     crmag: np.ndarray | None = None
+
+
+@dataclass
+class SideProduct(Product):
+    """What a step made beside its product (a mask, a background, a noise image), on request; no later step takes it.
+
+    Attributes
+    ----------
+    data : ndarray
+        ``(ny, nx)``, ``(nints, ny, nx)`` or ``(nints, ngroups, ny, nx)``.
+    """
+
+    data: np.ndarray | None = None
+
+
+@dataclass
+class Guider(Product):
+    """Guide-star data: raw frames, or count rates once ``guider_cds`` has differenced them.
+
+    The tables of the fine guidance sensor (planned and flight stars, pointing, centroids, track subarrays) are in
+    ``tables``.
+
+    Attributes
+    ----------
+    data : float32
+        Raw (nints, ngroups, ny, nx) [DN]; calibrated (nints or 1, ny, nx) [DN/s].
+    err : float32 or None
+        Of the calibrated data, same shape and unit.
+    dq : (ny, nx) uint32
+    """
+
+    data: np.ndarray | None = None
+    err: np.ndarray | None = None
+    dq: np.ndarray | None = None
