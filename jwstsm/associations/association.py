@@ -123,9 +123,7 @@ class Association:
     def is_degraded(self) -> bool:
         """Whether something is known to be wrong with a member."""
         return any(
-            m.exposerr is not None and m.exposerr.lower() not in UNDEFINED
-            for p in self.products
-            for m in p.members
+            m.exposerr is not None and m.exposerr.lower() not in UNDEFINED for p in self.products for m in p.members
         )
 
     def to_dict(self) -> dict:
@@ -164,9 +162,7 @@ def validate(content: Mapping, where: str) -> None:
     AssociationError
         If it does not follow the schema; the message names the place.
     """
-    error = next(
-        iter(sorted(_validator().iter_errors(content), key=lambda e: list(map(str, e.absolute_path)))), None
-    )
+    error = next(iter(sorted(_validator().iter_errors(content), key=lambda e: list(map(str, e.absolute_path)))), None)
     if error is not None:
         place = "/".join(str(part) for part in error.absolute_path) or "top level"
         raise AssociationError(f"{where}: not a valid association at {place}: {error.message}")
@@ -233,9 +229,7 @@ def _read_product(entry: Mapping, path: Path, number: int) -> Product:
     ]
     science = next((m.expname for m in members if m.exptype == "science"), None)
     if science is None:
-        raise AssociationError(
-            f"{path}: product {number} has no member with exptype 'science'; mark at least one"
-        )
+        raise AssociationError(f"{path}: product {number} has no member with exptype 'science'; mark at least one")
     from jwstsm.associations.naming import exposure_root
 
     return Product(entry.get("name") or exposure_root(science), members)
@@ -250,6 +244,4 @@ def _level(kind: str, products: list[Product], path: Path) -> int:
         return 2
     if all("_cal" in name or "_x1d" in name for name in science):
         return 3
-    raise AssociationError(
-        f"{path}: cannot tell the level; give asn_type (image2, spec2, image3, spec3, tso3, ...)"
-    )
+    raise AssociationError(f"{path}: cannot tell the level; give asn_type (image2, spec2, image3, spec3, tso3, ...)")

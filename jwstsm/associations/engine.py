@@ -15,24 +15,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from jwstsm.associations.facts import Exposure, is_direct_image
+from jwstsm.associations.facts import Exposure
 from jwstsm.associations.rules import Path, Rule, holds
 
 Key = tuple[str | None, ...]
 _MIXED_SLITS = frozenset({"s200a1", "s200a2"})  # taken together in one exposure sequence
 
 
+class Entry(NamedTuple):
+    """A member of a group; ``in_tso``: the group was known to be of a time-series visit when it joined."""
+
+    exposure: Exposure
+    role: str
+    in_tso: bool
+
+
 class Group:
     """An association in the making."""
 
-    __slots__ = ("candidate", "exposures", "files", "has_science", "key", "last_role", "observations", "roles", "rule",
-                 "slits")  # fmt: skip
+    __slots__ = (
+        "candidate",
+        "entries",
+        "files",
+        "has_science",
+        "key",
+        "last_role",
+        "observations",
+        "rule",
+        "slits",
+    )
 
     def __init__(self, rule: Rule, key: Key, candidate: tuple[str, str]) -> None:
         self.rule, self.key, self.candidate = rule, key, candidate
-        self.exposures: list[Exposure] = []
-        self.roles: list[str] = []
+        self.entries: list[Entry] = []
         self.files: set[str] = set()
         self.observations: set[str] = set()
         self.slits: set[str] = set()
@@ -41,8 +58,7 @@ class Group:
 
     def add(self, exposure: Exposure, role: str) -> None:
         """Append a member."""
-        self.exposures.append(exposure)
-        self.roles.append(role)
+        self.entries.append(Entry(exposure, role, self.value("tsovisit") == "t"))
         self.files.add(exposure.filename)
         self.has_science = self.has_science or role == "science"
 
@@ -97,9 +113,7 @@ class Index:
     def remove(self, group: Group) -> None:
         """Take a group out before its key or its state changes."""
         hard = self._hard(group.key)
-        groups = (
-            self._open[hard] if not group.has_science else self._by_key[hard][_shape(group.key)][group.key]
-        )
+        groups = self._open[hard] if not group.has_science else self._by_key[hard][_shape(group.key)][group.key]
         groups.remove(group)
 
     def find(self, option: Option) -> Iterator[Group]:
@@ -108,7 +122,7 @@ class Index:
         yield from [group for group in self._open.get(hard, ()) if _agree(group.key, option.key)]
         if option.path.single:
             return
-        for shape, groups in self._by_key.get(hard, {}).items():
+        for shape, groups in list(self._by_key.get(hard, {}).items()):
             if shape == option.shape:
                 yield from list(groups.get(option.key, ()))
             else:
@@ -158,7 +172,7 @@ def plan_for(rule: Rule, exposure: Exposure, direct: bool) -> Plan | None:
         slot = rule.slots[i]
         value = slot.value(values)
         if slot.name == "targetid":
-            value = "000" if direct else (None if free_target else value)
+            value = "000" if direct and rule.any_target != "other" else (None if free_target else value)
             if value is None and not free_target:
                 return None
         elif slot.name == "slit":
@@ -188,9 +202,9 @@ def _option(rule: Rule, path: Path, role: str, base: list[str | None], values: d
 class Run:
     """The three passes over the exposures of one candidate (or of the whole pool, to discover groups)."""
 
-    def __init__(self, planner: Planner, candidate: tuple[str, str], *, discover: bool = False) -> None:
-        self._planner, self._candidate, self._discover = planner, candidate, discover
-        self._direct = not discover and is_direct_image(*candidate)
+    def __init__(self, planner: Planner, candidate: tuple[str, str]) -> None:
+        self._planner, self._candidate = planner, candidate
+        self._direct = candidate[1] == "direct_image"
         self._index: dict[str, Index] = {}
         self._again: dict[str, dict[Path, dict[int, tuple[Exposure, Plan]]]] = {}
         self._last: dict[str, dict[Path, dict[int, tuple[Exposure, Plan]]]] = {}
@@ -203,7 +217,9 @@ class Run:
         self._any_imprint = any("is_imprt" in exposure.values for exposure in exposures)
         acquisitions = []
         for exposure in exposures:
-            plans = [plan for plan in self._plans(exposure) if plan.rule.allows(self._candidate[1])]
+            plans = [
+                plan for plan in self._planner.plans(exposure, self._direct) if plan.rule.allows(self._candidate[1])
+            ]
             for plan in plans:
                 self._first_pass(exposure, plan)
             if exposure.role == "target_acquisition":
@@ -219,10 +235,6 @@ class Run:
                 self._join(exposure, plan)
             self._add_acquisition(exposure)
         return self.groups
-
-    def _plans(self, exposure: Exposure) -> list[Plan]:
-        direct = exposure.is_direct_image_only() if self._discover else self._direct
-        return self._planner.plans(exposure, direct)
 
     def _first_pass(self, exposure: Exposure, plan: Plan) -> None:
         index = self._index.get(plan.rule.name)

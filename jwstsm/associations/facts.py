@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from jwstsm.associations.pool import UNDEFINED, parse_candidates
+from jwstsm.associations.pool import UNDEFINED
 
 
 @dataclass(frozen=True)
@@ -83,32 +83,20 @@ class Exposure:
         values["lit_lamp"] = _lamp_is_lit(values, words)
         values["lit_mask"] = _mask_is_lit(values, words)
 
-    def keeps_integrations(self, *, locked_tso: bool, coron_as_image: bool) -> bool:
+    def keeps_integrations(self, *, in_tso: bool, coron_as_image: bool) -> bool:
         """Return whether its slope product keeps the integrations apart (``rateints``, ``calints``)."""
         if not self.is_science_pointing:
             return False
         lists, kind = vocabulary().lists, self.values.get("exp_type")
         coron = kind in lists["coron"] and not coron_as_image and not self._misses_mask()
-        tso = locked_tso or self.values.get("tsovisit") == "t" or kind in lists["always_tso"]
+        tso = in_tso or self.values.get("tsovisit") == "t" or kind in lists["always_tso"]
         return coron or tso or kind in lists["ami"]
 
     def _misses_mask(self) -> bool:
         values = self.values
         masks = vocabulary().light["no_mask"]
-        full_coron = (
-            values.get("exp_type") == "nrc_coron" and values.get("subarray") == "full"
-        )  # MIRI has one detector
+        full_coron = values.get("exp_type") == "nrc_coron" and values.get("subarray") == "full"  # MIRI has one detector
         return full_coron and values.get("detector") in masks.get(values.get("pupil"), ())
-
-    def is_direct_image_only(self) -> bool:
-        """Return whether its only candidate is a pure-parallel direct image group."""
-        pairs = parse_candidates(self.row["asn_candidate"])
-        return len(pairs) == 1 and is_direct_image(*pairs[0])
-
-
-def is_direct_image(candidate: str, kind: str) -> bool:
-    """Return whether a candidate ties pure-parallel grisms to their direct image."""
-    return kind == "direct_image" and len(candidate) == 5 and candidate[0] == "c" and candidate[1:].isdigit()
 
 
 def _role(values: Mapping, kind: str | None, pointing: str, words: Vocabulary) -> str:
@@ -145,9 +133,7 @@ def _slit_is_lit(values: Mapping, words: Vocabulary) -> bool:
 def _ifu_is_lit(values: Mapping, words: Vocabulary) -> bool:
     if values.get("exp_type") != "nrs_ifu":  # the question only arises for the NIRSpec IFU
         return True
-    return values.get("detector") in words.light["ifu"].get(
-        f"{values.get('grating')} {values.get('filter')}", ()
-    )
+    return values.get("detector") in words.light["ifu"].get(f"{values.get('grating')} {values.get('filter')}", ())
 
 
 def _lamp_is_lit(values: Mapping, words: Vocabulary) -> bool:
@@ -167,6 +153,4 @@ def _lamp_is_lit(values: Mapping, words: Vocabulary) -> bool:
 def _mask_is_lit(values: Mapping, words: Vocabulary) -> bool:
     if not {"detector", "subarray", "pupil"} <= values.keys():
         return False
-    return values["subarray"] != "full" or values["detector"] not in words.light["no_mask"].get(
-        values["pupil"], ()
-    )
+    return values["subarray"] != "full" or values["detector"] not in words.light["no_mask"].get(values["pupil"], ())

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from jwstsm.associations.association import Association, Member, Product
-from jwstsm.associations.engine import Group
+from jwstsm.associations.engine import Entry, Group
 from jwstsm.associations.facts import Exposure
 from jwstsm.associations.naming import (
     calibrated_name,
@@ -26,8 +26,6 @@ from jwstsm.associations.naming import (
     target_name,
 )
 
-Entry = tuple[Exposure, str]  # an exposure and its role
-
 _NEEDS: dict[str, tuple[Callable[[list[str]], bool], str]] = {
     "psf": (lambda roles: "psf" in roles, "no PSF exposure"),
     "pair": (lambda roles: len(roles) >= 2, "not a pair of exposures"),
@@ -37,13 +35,14 @@ _NEEDS: dict[str, tuple[Callable[[list[str]], bool], str]] = {
 def why_incomplete(group: Group) -> str | None:
     """Return why a group is no association, None if it is one."""
     rule, (_, kind) = group.rule, group.candidate
+    roles = [entry.role for entry in group.entries]
     if not group.has_science:
         return "no science exposure"
     for need in sorted(rule.needs):
         complete, reason = _NEEDS[need]
-        if not complete(group.roles):
+        if not complete(roles):
             return reason
-    if rule.level == 2 and rule.only is None and kind == "background" and "background" not in group.roles:
+    if rule.level == 2 and rule.only is None and kind == "background" and "background" not in roles:
         return "a background candidate without a background exposure"
     if rule.wants_several(kind) and len(group.observations) <= 1:
         return f"a {kind} candidate with a single observation"
@@ -63,7 +62,8 @@ def finish(group: Group, *, ruleset: str, pool: str, version_id: str | None) -> 
         Pool file name, and the stamp of the file names if any.
     """
     rule = group.rule
-    entries = list(zip(group.exposures, group.roles, strict=True))
+    entries = group.entries
+    first = entries[0].exposure
     if "imprints" in rule.finish:
         entries = prune_imprints(entries)
     if "nods" in rule.finish:
@@ -76,11 +76,11 @@ def finish(group: Group, *, ruleset: str, pool: str, version_id: str | None) -> 
                 return []
         products = [product]
     else:
-        members = [_calibrated_member(group, exposure, role) for exposure, role in entries]
+        members = [_calibrated_member(group, entry.exposure, entry.role) for entry in entries]
         if "slit_backgrounds" in rule.finish:
             members += _slit_backgrounds(members)
         products = [Product(product_name(group, group.candidate[0], rule.product), members)]
-    target = target_name(group) if rule.level == 3 else group.exposures[0].row.get("targetid", "null")
+    target = target_name(group) if rule.level == 3 else first.row.get("targetid", "null")
     return [
         Association(
             level=rule.level,
@@ -88,7 +88,7 @@ def finish(group: Group, *, ruleset: str, pool: str, version_id: str | None) -> 
             type=rule.type,
             asn_id=group.candidate[0],
             candidate_type=group.candidate[1],
-            program=program_text(group.exposures[0]),
+            program=program_text(first),
             target=target,
             products=[product],
             pool=pool,
@@ -101,12 +101,9 @@ def finish(group: Group, *, ruleset: str, pool: str, version_id: str | None) -> 
 
 def _exposure_product(group: Group, entries: list[Entry]) -> Product:
     """Return a level 2 product, named after its science exposure."""
-    locked_tso = group.value("tsovisit") == "t"
     members = []
-    for exposure, role in entries:
-        integrations = exposure.keeps_integrations(
-            locked_tso=locked_tso, coron_as_image=group.rule.coron_as_image
-        )
+    for exposure, role, in_tso in entries:
+        integrations = exposure.keeps_integrations(in_tso=in_tso, coron_as_image=group.rule.coron_as_image)
         name = slope_name(exposure, integrations=integrations)
         members.append(Member(name, role, exposure.row.get("exposerr")))
     science = next(member.expname for member in members if member.exptype == "science")
@@ -114,27 +111,25 @@ def _exposure_product(group: Group, entries: list[Entry]) -> Product:
 
 
 def _calibrated_member(group: Group, exposure: Exposure, role: str) -> Member:
-    integrations = exposure.keeps_integrations(locked_tso=False, coron_as_image=group.rule.coron_as_image)
+    integrations = exposure.keeps_integrations(in_tso=False, coron_as_image=group.rule.coron_as_image)
     row, (name, kind) = exposure.row, group.candidate
     candidate = row["asn_candidate"] if kind == "discovered" else f"[('{name}', '{kind}')]"
-    return Member(
-        calibrated_name(exposure, role, integrations=integrations), role, row.get("exposerr"), candidate
-    )
+    return Member(calibrated_name(exposure, role, integrations=integrations), role, row.get("exposerr"), candidate)
 
 
 # ---- nods ---------------------------------------------------------------------------------------------------
 def split_nods(entries: list[Entry]) -> list[list[Entry]]:
     """Return one list per science exposure: it, the other positions as background, then all non-science."""
-    science = [entry for entry in entries if entry[1] == "science"]
-    others = [entry for entry in entries if entry[1] != "science"]
+    science = [entry for entry in entries if entry.role == "science"]
+    others = [entry for entry in entries if entry.role != "science"]
     nods = []
-    for exposure, role in science:
+    for one in science:
         backgrounds = [
-            (other, "background")
-            for other, _ in science
-            if other is not exposure and not overlaps(exposure.row, other.row)
+            other._replace(role="background")
+            for other in science
+            if other is not one and not overlaps(one.exposure.row, other.exposure.row)
         ]
-        nods.append([(exposure, role), *backgrounds, *others])
+        nods.append([one, *backgrounds, *others])
     return nods
 
 
@@ -181,13 +176,13 @@ def prune_imprints(entries: list[Entry]) -> list[Entry]:
     are of the science's target, those of other targets go; if there are still more imprints than science
     exposures and some share a dither position with the science, the others go.
     """
-    known = [entry for entry in entries if "targetid" in entry[0].row and "bkgdtarg" in entry[0].row]
-    science = [exposure.row for exposure, role in known if role == "science"]
+    known = [entry for entry in entries if {"targetid", "bkgdtarg"} <= entry.exposure.row.keys()]
+    science = [entry.exposure.row for entry in known if entry.role == "science"]
     on_background = any(row["bkgdtarg"] == "t" for row in science)
     imprints = [
-        exposure
-        for exposure, role in known
-        if role == "imprint" and (exposure.row["bkgdtarg"] == "t") == on_background
+        entry.exposure
+        for entry in known
+        if entry.role == "imprint" and (entry.exposure.row["bkgdtarg"] == "t") == on_background
     ]
     remove: set[str] = set()
     targets = {row["targetid"] for row in science}
@@ -200,7 +195,7 @@ def prune_imprints(entries: list[Entry]) -> list[Entry]:
         keep = {imprint.filename for imprint in imprints if imprint.row.get("dithptin") in positions}
         if keep:
             remove.update(imprint.filename for imprint in imprints if imprint.filename not in keep)
-    return [entry for entry in entries if entry[0].filename not in remove]
+    return [entry for entry in entries if entry.exposure.filename not in remove]
 
 
 # ---- slit backgrounds and grism catalogues ----------------------------------------------------------------------
@@ -209,17 +204,15 @@ def _slit_backgrounds(members: list[Member]) -> list[Member]:
     science = [member for member in members if member.exptype == "science"]
     if len(science) < 2:
         return []
-    return [
-        Member(f"{exposure_root(m.expname)}_x1d.fits", "background", m.exposerr, m.candidate) for m in science
-    ]
+    return [Member(f"{exposure_root(m.expname)}_x1d.fits", "background", m.exposerr, m.candidate) for m in science]
 
 
 def _use_catalog(group: Group, product: Product, entries: list[Entry], closest) -> bool:
     """Replace the direct images of a grism exposure by the products of the closest one; False without any."""
-    directs = [exposure for exposure, role in entries if role == "direct_image"]
+    directs = [entry.exposure for entry in entries if entry.role == "direct_image"]
     if not directs:
         return False
-    science = next(exposure for exposure, role in entries if role == "science")
+    science = next(entry.exposure for entry in entries if entry.role == "science")
     direct = closest(science, directs).values
     elements = [direct.get("filter") or direct.get("band"), direct.get("pupil") or direct.get("grating")]
     root = product_name(group, group.candidate[0], "default", optics_name(elements))

@@ -136,7 +136,7 @@ def decide(
 def _discover(planner: Planner, exposures: list[Exposure], rules: list[Rule]) -> list[Group]:
     if not any(rule.allows(DISCOVERED[1]) for rule in rules):
         return []
-    return Run(planner, DISCOVERED, discover=True).process(exposures)
+    return Run(planner, DISCOVERED).process(exposures)
 
 
 def _chosen(pool: Pool, ids: Iterable[str] | None, types: Iterable[str] | None):

@@ -124,9 +124,7 @@ def _number_targets(rows: list[dict[str, str]]) -> None:
     numbers: dict[str, dict[tuple[str, str], int]] = {}
     for row in rows:
         known = numbers.setdefault(row["program"], {})
-        label = next(
-            (row[c] for c in ("targname", "targprop") if row[c] not in UNDEFINED | {"unknown"}), None
-        )
+        label = next((row[c] for c in ("targname", "targprop") if row[c] not in UNDEFINED | {"unknown"}), None)
         key = ("name", label) if label else ("observation", row["obs_num"])
         row["targetid"] = str(known.setdefault(key, len(known) + 1))
 
@@ -155,9 +153,7 @@ def _checked_candidates(candidates: Mapping[str, Mapping]) -> list[tuple[str, st
                 "[1, 2], program: 1234}} with an id of 'c' and four digits (program is optional)"
             )
         program = str(int(entry["program"])) if "program" in entry else None
-        checked.append(
-            (str(name), str(entry["type"]).lower(), {str(int(o)) for o in entry["observations"]}, program)
-        )
+        checked.append((str(name), str(entry["type"]).lower(), {str(int(o)) for o in entry["observations"]}, program))
     return checked
 
 

@@ -85,7 +85,7 @@ def product_name(group: Group, acid: str, form: str, optics: str | None = None) 
     subarray = fields.get("subarray")
     slits = "-".join(sorted(group.slits))
     return FORMS[form].format(
-        program=program_text(group.exposures[0]),
+        program=program_text(group.entries[0].exposure),
         acid=acid,
         target=target_name(group),
         instrument=fields.get("instrume") or "",

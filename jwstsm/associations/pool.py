@@ -41,22 +41,28 @@ class Pool:
     ----------
     rows : list of dict
         One mapping per exposure, column name -> lower-case text, sorted by file name. Sorting makes the
-        associations independent of the order in which the rows arrived; the archive's own files are sorted.
+        associations independent of the order in which the rows arrived; nearly all archive pools are sorted.
     columns : list of str
         Column names in the order of the file.
     name : str
         Name of the pool file, written to ``asn_pool`` of each association.
+    keep_order : bool
+        Leave the rows as they are; numbers the associations of an unsorted pool as the official generator does.
+    notes : list of str
+        What was put right while reading.
     """
 
     rows: list[dict[str, str]]
     columns: list[str]
     name: str = "in-memory"
+    keep_order: bool = False
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rows = _unique_rows(
-            sorted(self.rows, key=lambda row: (row["filename"], sorted(row.items()))), self
-        )
+        rows = self.rows
+        if not self.keep_order:
+            rows = sorted(rows, key=lambda row: (row["filename"], sorted(row.items())))
+        self.rows = _unique_rows(rows, self)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,7 +80,7 @@ class Pool:
         return {key: found[key] for kind in types for key in found if key[1] == kind}
 
 
-def read_pool(path: str | os.PathLike[str], delimiter: str = DELIMITER) -> Pool:
+def read_pool(path: str | os.PathLike[str], delimiter: str = DELIMITER, *, keep_order: bool = False) -> Pool:
     """Read a pool file.
 
     Parameters
@@ -84,6 +90,8 @@ def read_pool(path: str | os.PathLike[str], delimiter: str = DELIMITER) -> Pool:
         lines that start with ``#`` are skipped.
     delimiter : str
         What separates the cells.
+    keep_order : bool
+        Do not sort the rows by file name; see `Pool`.
 
     Returns
     -------
@@ -105,17 +113,14 @@ def read_pool(path: str | os.PathLike[str], delimiter: str = DELIMITER) -> Pool:
             ]
     except FileNotFoundError:
         raise PoolError(
-            f"{path}: no such pool file; give the path of a *_pool.csv or let the pool be made from "
-            "the headers"
+            f"{path}: no such pool file; give the path of a *_pool.csv or let the pool be made from the headers"
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise PoolError(
             f"{path}: not a text table ({error}); a pool is text with '{delimiter}' between the cells"
         ) from None
     if not lines:
-        raise PoolError(
-            f"{path}: the file is empty; a pool needs a line of column names and one line per exposure"
-        )
+        raise PoolError(f"{path}: the file is empty; a pool needs a line of column names and one line per exposure")
     columns = [cell.strip().lower() for cell in lines[0][1]]
     _check_columns(columns, path, delimiter)
     rows = []
@@ -128,7 +133,7 @@ def read_pool(path: str | os.PathLike[str], delimiter: str = DELIMITER) -> Pool:
         row = {name: cell.strip().lower() or "null" for name, cell in zip(columns, cells, strict=True)}
         _check_row(row, f"{path}, line {number}")
         rows.append(row)
-    return Pool(rows, columns, path.name)
+    return Pool(rows, columns, path.name, keep_order)
 
 
 def write_pool(pool: Pool, path: str | os.PathLike[str]) -> Path:
@@ -168,11 +173,7 @@ def parse_candidates(text: str) -> tuple[tuple[str, str], ...]:
 def _check_columns(columns: list[str], path: Path, delimiter: str) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        hint = (
-            f"is '{delimiter}' the separator of this file?"
-            if len(columns) == 1
-            else "add it to the first line"
-        )
+        hint = f"is '{delimiter}' the separator of this file?" if len(columns) == 1 else "add it to the first line"
         raise PoolError(f"{path}: column {', '.join(missing)} is missing; {hint}")
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
@@ -195,17 +196,12 @@ def _unique_rows(rows: list[dict[str, str]], pool: Pool) -> list[dict[str, str]]
         first = unique.setdefault(row["filename"], row)
         if first is row:
             continue
-        differ = [
-            name for name in pool.columns if first.get(name) != row.get(name) and name != "asn_candidate"
-        ]
+        differ = [name for name in pool.columns if first.get(name) != row.get(name) and name != "asn_candidate"]
         if differ:
             raise PoolError(
-                f"{pool.name}: {row['filename']} is in two rows that differ in {', '.join(differ)}; keep "
-                "the right one"
+                f"{pool.name}: {row['filename']} is in two rows that differ in {', '.join(differ)}; keep the right one"
             )
-        merged = dict.fromkeys(
-            parse_candidates(first["asn_candidate"]) + parse_candidates(row["asn_candidate"])
-        )
+        merged = dict.fromkeys(parse_candidates(first["asn_candidate"]) + parse_candidates(row["asn_candidate"]))
         unique[row["filename"]] = {**first, "asn_candidate": str(list(merged))}
         pool.notes.append(f"{row['filename']} is in the pool more than once; its rows were merged")
         log.warning("%s: %s", pool.name, pool.notes[-1])

@@ -55,9 +55,7 @@ def _drop_same_members(associations: list[Association], dropped: Dropped) -> lis
         if len({name for name, _ in members}) < len(members):
             kept.append(association)  # a file twice: never the same as another
         elif key in seen:
-            dropped.append(
-                (association, f"the same members as {seen[key].products[0].name} of {seen[key].asn_id}")
-            )
+            dropped.append((association, f"the same members as {seen[key].products[0].name} of {seen[key].asn_id}"))
         else:
             seen[key] = association
             kept.append(association)

@@ -30,7 +30,7 @@ class RuleError(ValueError):
     """The rule table says something that has no meaning."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slot:
     """A column (or the first defined of several) whose value the members of an association share."""
 
@@ -47,7 +47,7 @@ class Slot:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Path:
     """One way of being a member of an association."""
 
@@ -65,7 +65,7 @@ class Path:
     founds_slots: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """One association rule; see the head of ``rules.yaml`` for the meaning of the fields."""
 
@@ -98,11 +98,7 @@ class Rule:
             return role if role == "target_acquisition" else "science"
         if self.level == 2 and role == "psf":
             role = "science"
-        if (
-            self.roles == "direct"
-            and role == "science"
-            and exposure.values.get("exp_type", "").endswith("_image")
-        ):
+        if self.roles == "direct" and role == "science" and exposure.values.get("exp_type", "").endswith("_image"):
             return "direct_image"
         return role
 
@@ -129,9 +125,7 @@ def load_rules() -> tuple[Rule, ...]:
     rules = []
     for level in (2, 3):
         entries = {f"Asn_{name}": entry for name, entry in table[f"level{level}"].items()}
-        rules += [
-            _rule(name, entries[name], level, table) for name in sorted(entries) if "type" in entries[name]
-        ]
+        rules += [_rule(name, entries[name], level, table) for name in sorted(entries) if "type" in entries[name]]
     return tuple(rules)
 
 
@@ -155,9 +149,7 @@ def _test(wanted: Any) -> Callable[[Any], bool]:
         return lambda value: value is not None
     if wanted == "unset":
         return lambda value: value is None
-    options = frozenset(
-        None if w == "undefined" else w for w in (wanted if isinstance(wanted, list) else [wanted])
-    )
+    options = frozenset(None if w == "undefined" else w for w in (wanted if isinstance(wanted, list) else [wanted]))
     return options.__contains__
 
 
