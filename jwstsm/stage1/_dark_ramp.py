@@ -27,8 +27,7 @@ def missing_groups(science: tuple[int, int, int], dark: tuple[int, int, int]) ->
     def frames(ngroups: int, nframes: int, groupgap: int) -> int:
         return ngroups * nframes + (ngroups - 1) * groupgap
 
-    missing = frames(*science) - frames(*dark)
-    return max(0, math.ceil((missing + dark[2]) / (dark[1] + dark[2]))) if missing > 0 else 0
+    return max(0, math.ceil((frames(*science) - frames(*dark)) / (dark[1] + dark[2])))
 
 
 @njit(parallel=True)

@@ -137,13 +137,8 @@ def running_medians(strips, usable, row0, size, length):
     for p in prange(nplanes):
         window = np.empty(length * ncols, np.float64)
         count = 0
-        # the window slides: one row of pixels leaves and one enters the sorted list
+        # the window slides: one row of pixels leaves the sorted list before one enters it
         for step in range(row0 - half, row0 + nrows + length - half - 1):
-            entering = _mirrored(step, size) - row0
-            if 0 <= entering < nrows:
-                for c in range(ncols):
-                    if usable[entering, c] and strips[p, entering, c] == strips[p, entering, c]:
-                        count = _insert(window, count, strips[p, entering, c])
             leaving = step - length
             if leaving >= row0 - half:
                 gone = _mirrored(leaving, size) - row0
@@ -151,6 +146,11 @@ def running_medians(strips, usable, row0, size, length):
                     for c in range(ncols):
                         if usable[gone, c] and strips[p, gone, c] == strips[p, gone, c]:
                             count = _remove(window, count, strips[p, gone, c])
+            entering = _mirrored(step, size) - row0
+            if 0 <= entering < nrows:
+                for c in range(ncols):
+                    if usable[entering, c] and strips[p, entering, c] == strips[p, entering, c]:
+                        count = _insert(window, count, strips[p, entering, c])
             row = step - length + 1 + half - row0
             if row >= 0:
                 if count == 0:

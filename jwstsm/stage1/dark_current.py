@@ -114,8 +114,8 @@ def dark_current(
     A dark shorter than the exposure is prolonged along the line through its last two groups. A dark whose groups
     average more frames, or drop more, than the exposure's cannot be rebuilt, and nothing is subtracted. The same
     holds for one that is neither stored frame by frame nor in the exposure's own grouping; the official step would
-    average the wrong frames there. The zero frame is left alone. ``average_dark_current`` is taken from the parameter, else the
-    ``AVDRKCUR`` image, else the ``AVDRKCUR`` keyword, else 0.
+    average the wrong frames there. The zero frame is left alone. ``average_dark_current`` is taken from the
+    parameter, else the ``AVDRKCUR`` image, else the ``AVDRKCUR`` keyword, else 0.
     """
     reference = refs["dark"]
     if reference is None:
