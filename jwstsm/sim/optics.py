@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import Table
-from scipy import signal
+from scipy import fft
 
 from jwstsm.sim import rng
 from jwstsm.sim.chip import Chip, Region
@@ -116,10 +116,11 @@ def _sky_per_pixel(camera: Camera, x: float, y: float) -> np.ndarray:
 def _add_galaxy(image, spread, camera, source, position, flux, region: Region) -> None:
     """Add one Sersic galaxy: profile on fine cells, convolved, summed into pixels, total flux exact."""
     matrix = _sky_per_pixel(camera, position[0] + region.x0, position[1] + region.y0)
-    reach = int(np.clip(6 * source["half_light_arcsec"] / spread.pixel_arcsec, 6, 60)) + GALAXY_SPREAD_PIXELS
-    left, low = (int(np.floor(p + 0.5)) - reach for p in position)
-    size = 2 * reach + 1
-    fine = (np.arange(size * OVERSAMPLE) + 0.5) / OVERSAMPLE - 0.5
+    reach = int(np.clip(6 * source["half_light_arcsec"] / spread.pixel_arcsec, 6, 60))
+    # few sizes, so that the transforms of the point-spread function are found ready
+    reach += -reach % 6
+    left, low = (int(np.floor(p + 0.5)) - reach - GALAXY_SPREAD_PIXELS for p in position)
+    fine = (np.arange((2 * reach + 1) * OVERSAMPLE) + 0.5) / OVERSAMPLE - 0.5 + GALAXY_SPREAD_PIXELS
     dx, dy = np.meshgrid(fine + left - position[0], fine + low - position[1])
     east, north = matrix[0, 0] * dx + matrix[0, 1] * dy, matrix[1, 0] * dx + matrix[1, 1] * dy
     pa = np.radians(source["pa_deg"])
@@ -128,15 +129,29 @@ def _add_galaxy(image, spread, camera, source, position, flux, region: Region) -
     n = source["sersic"]
     # Ciotti & Bertin (1999) to second order
     b = 2 * n - 1 / 3 + 4 / (405 * n)
-    profile = np.exp(-b * (np.hypot(major, minor) / source["half_light_arcsec"]) ** (1 / n))
-    inner = reach - GALAXY_SPREAD_PIXELS
-    profile[np.hypot(dx, dy) > inner] = 0.0
-    centre, half = spread.fine.shape[0] // 2, GALAXY_SPREAD_PIXELS * OVERSAMPLE
-    kernel = spread.fine[centre - half : centre + half + 1, centre - half : centre + half + 1]
-    light = signal.fftconvolve(profile, kernel, mode="same")
+    profile = np.exp(-b * ((major**2 + minor**2) / source["half_light_arcsec"] ** 2) ** (0.5 / n))
+    profile[dx**2 + dy**2 > reach**2] = 0.0
+    size = 2 * (reach + GALAXY_SPREAD_PIXELS) + 1
+    length, kernel = _spread_transform(spread, size * OVERSAMPLE)
+    light = fft.irfft2(fft.rfft2(profile, (length, length)) * kernel, (length, length))
+    light = light[: size * OVERSAMPLE, : size * OVERSAMPLE]
     light = light.reshape(size, OVERSAMPLE, size, OVERSAMPLE).sum((1, 3))
     light *= flux / light.sum()
     y0, y1 = max(0, low), min(image.shape[0], low + size)
     x0, x1 = max(0, left), min(image.shape[1], left + size)
     if y0 < y1 and x0 < x1:
         image[y0:y1, x0:x1] += light[y0 - low : y1 - low, x0 - left : x1 - left]
+
+
+_TRANSFORMS: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
+
+
+def _spread_transform(spread: PointSpread, size: int) -> tuple[int, np.ndarray]:
+    """The length of a transform for images of ``size`` cells, and the transformed core of the point-spread function."""
+    key = (id(spread.fine), size)
+    if key not in _TRANSFORMS:
+        length = fft.next_fast_len(size, real=True)
+        centre, half = spread.fine.shape[0] // 2, GALAXY_SPREAD_PIXELS * OVERSAMPLE
+        core = spread.fine[centre - half : centre + half + 1, centre - half : centre + half + 1]
+        _TRANSFORMS[key] = length, fft.rfft2(core, (length, length))
+    return _TRANSFORMS[key]

@@ -102,7 +102,6 @@ PRESETS: dict[str, Preset] = {
         (
             Observation(
                 (("NRCALONG", "F444W"), ("NRCA1", "F200W")),
-                readpatt="BRIGHT1",
                 ngroups=6,
                 dithers=BOX,
             ),

@@ -215,8 +215,6 @@ def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]
     np.savez(
         truth,
         rate_dn_s=(light / chip.gain).astype(np.float32),
-        dark_dn_s=(chip.dark / chip.gain).astype(np.float32),
-        flags=chip.flags,
         **exposed.hits.arrays(),
     )
     log.info("%s simulated", path.name)

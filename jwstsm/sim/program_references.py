@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, PARKEYS, CacheBuilder
 from jwstsm.sim.optics import filter_spread
@@ -64,6 +66,7 @@ def write_cache(root: Path, tasks: list, preset) -> None:
         setup = _setup(task, tasks, preset)
         whole = _whole(setup) if task.spec.row.name in several else setup
         _write_region_types(builder, setup, whole, task.spec.row.name in several, done)
+        _write_chip_truth(root.parent / "truth", setup, done)
         _write_shared_types(builder, whole, preset, done)
     for instrument in {task.spec.row.instrument for task in tasks}:
         _write_parameters(builder, instrument, _views(tasks, instrument))
@@ -84,6 +87,7 @@ def _setup(task, tasks: list, preset) -> Setup:
         spec.subarray,
         spec.readpatt,
         frames,
+        any(s.readout.nframes > 1 for s in same),
         preset.effects,
         tuple(views.items()),
     )
@@ -163,6 +167,16 @@ def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) 
         builder.add(instrument, "apcorr", {"EXP_TYPE": "NRC_WFSS"}, "N/A")
         builder.add(instrument, "abvegaoffset", {"EXP_TYPE": IMAGING}, _write(builder, setup, "abvegaoffset"))
         builder.add(instrument, "sirskernel", {}, _write(builder, setup, "sirskernel"))
+
+
+def _write_chip_truth(folder: Path, setup: Setup, done: set) -> None:
+    """Save the maps that no reference file holds as they are: dark current [DN/s] and the flags of every pixel."""
+    path = folder / f"{setup.chip.row.name.lower()}_{setup.subarray.lower()}_chip.npz"
+    if path in done:
+        return
+    done.add(path)
+    dark = (setup.chip.dark / setup.chip.gain).astype("float32")
+    np.savez(path, dark_dn_s=dark, flags=setup.chip.flags, response=setup.chip.response)
 
 
 def _write_parameters(builder: CacheBuilder, instrument: str, views: dict) -> None:

@@ -37,6 +37,8 @@ class Setup:
     readpatt: str
     frames: int
     """Frames a dark must hold."""
+    averaged: bool
+    """Whether any exposure averages frames, which linearity then undoes with the inverse polynomial."""
     effects: Effects
     views: tuple[tuple[FilterRow, Camera], ...] = ()
     """Every filter of the program with a camera it is seen through."""
@@ -137,7 +139,7 @@ def write_linearity(setup: Setup, path: Path) -> Path:
     flags = setup.flags("NO_LIN_CORR")
     coefficients[:, flags != 0] = 0.0
     extensions = [("COEFFS", coefficients)]
-    if chip.row.channel == "SHORT":
+    if setup.averaged:
         extensions.append(("INV_COEFFS", np.stack(inverse).astype(np.float32)))
     return write_fits(
         path, setup.header("linearity", "LinearityModel"), *extensions, *dq_hdus(flags, "linearity", shuffle=False)
