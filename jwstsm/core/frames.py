@@ -60,6 +60,10 @@ class Frame(Protocol):
     sky_level: float | None
     group_id: str
 
+    def headers(self) -> tuple[fits.Header, fits.Header]:
+        """Return the primary and the ``SCI`` header as they came."""
+        ...
+
     def read(self, name: str, y0: int = 0, y1: int | None = None) -> np.ndarray | None:
         """Return rows [y0, y1) of an array by its name in the product (``data``, ``dq``, ...); None if it has none.
 
@@ -123,6 +127,7 @@ class MemoryFrame:
     sky_level: float | None = None
     path: Path | None = None
     group_id: str = ""
+    own_headers: tuple[fits.Header, fits.Header] | None = None
 
     def __post_init__(self):
         if self.sky_level is None:
@@ -143,6 +148,10 @@ class MemoryFrame:
     def shape(self) -> tuple[int, int]:
         """Size of the image."""
         return self.arrays["data"].shape[-2:]
+
+    def headers(self) -> tuple[fits.Header, fits.Header]:
+        """Return both headers; without a file they hold what ``header`` holds."""
+        return self.own_headers or (fits.Header(self.header), fits.Header())
 
     def read(self, name: str, y0: int = 0, y1: int | None = None) -> np.ndarray | None:
         """Return rows of an array (see :class:`Frame`)."""
@@ -211,20 +220,15 @@ class FitsFrame:
             raise InputError(f"{self.path}: not a complete calibrated image ({error}); make it again") from None
         return primary, sci, planes
 
-    @property
-    def primary(self) -> fits.Header:
-        """Primary header."""
-        return self._layout[0]
-
-    @property
-    def sci(self) -> fits.Header:
-        """Header of the ``SCI`` extension."""
-        return self._layout[1]
+    def headers(self) -> tuple[fits.Header, fits.Header]:
+        """Return the primary and the ``SCI`` header, without what describes the storage of the array."""
+        primary, sci = (header.copy(strip=True) for header in self._layout[:2])
+        return primary, sci
 
     @cached_property
     def header(self) -> dict[str, Any]:
         """Keywords of both headers."""
-        return merged_header(self.primary, self.sci)
+        return merged_header(*self._layout[:2])
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Small geometry of image outlines: overlaps on the sky, pixels inside a polygon, the outline of a union.
 
-On a tangent plane great circles are straight lines, so that polygons on the sky are clipped there as planar ones. Outlines
-of detectors are taken to be convex; the distortion of their edges is far below a pixel over the length of an edge step.
+On a tangent plane great circles are straight lines, so that polygons on the sky are clipped there as planar ones.
+Outlines of detectors are taken to be convex, which they are but for the distortion of their edges.
 """
 
 from __future__ import annotations

@@ -20,7 +20,16 @@ from jwstsm.core.drizzle import KERNELS, Coadd, context_planes
 from jwstsm.core.frames import Frame
 from jwstsm.errors import InputError
 
-__all__ = ["VARIANCES", "Drizzling", "Projection", "Resampled", "Window", "exposure_time_s", "resample_frames"]
+__all__ = [
+    "VARIANCES",
+    "Drizzling",
+    "Projection",
+    "Resampled",
+    "Window",
+    "exposure_time_s",
+    "read_weight",
+    "resample_frames",
+]
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +216,11 @@ def _load(frame: Frame, y0: int, y1: int, options: Drizzling):
         data, used, variances, options.nvar, bad, sky, factor, use_ivm, np.float32(constant), roots, values, weight
     )
     return values, weight, flags, 0.0 if use_ivm else constant
+
+
+def read_weight(frame: Frame, options: Drizzling) -> np.ndarray:
+    """Return the weights of all pixels of a frame, (ny, nx) float32; 0 for those that may not be used."""
+    return _load(frame, 0, frame.shape[0], options)[1]
 
 
 def _add_frame(

@@ -22,11 +22,14 @@ def in_memory_limit() -> int:
     return int(os.environ.get("JWSTSM_MEMORY_LIMIT", _DEFAULT_LIMIT))
 
 
-def allocate(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return a zeroed C-contiguous array, in memory or mapped from a scratch file (folder ``JWSTSM_SCRATCH``)."""
+def allocate(shape: tuple[int, ...], dtype, limit: int | None = None) -> np.ndarray:
+    """Return a zeroed C-contiguous array, in memory or mapped from a scratch file (folder ``JWSTSM_SCRATCH``).
+
+    ``limit`` is the size in bytes above which it is mapped, default :func:`in_memory_limit`.
+    """
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes <= in_memory_limit():
+    if nbytes <= (in_memory_limit() if limit is None else limit) or nbytes == 0:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(dir=os.environ.get("JWSTSM_SCRATCH"), prefix="jwstsm-") as file:
         file.truncate(nbytes)

@@ -197,6 +197,8 @@ class Mosaic(Product):
     con : (nplanes, ny, nx) int32
         Bit ``k`` of plane ``p`` is set where input ``32 p + k`` contributes.
     var_poisson, var_rnoise, var_flat : (ny, nx) float32 or None
+    dq : (ny, nx) uint32 or None
+        DQ of all contributing pixels together, where it was asked for.
     """
 
     data: np.ndarray | None = None
@@ -206,6 +208,7 @@ class Mosaic(Product):
     var_poisson: np.ndarray | None = None
     var_rnoise: np.ndarray | None = None
     var_flat: np.ndarray | None = None
+    dq: np.ndarray | None = None
 
 
 @dataclass

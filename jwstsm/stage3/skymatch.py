@@ -1,15 +1,15 @@
 """Measure the sky of each image, or the offsets that make the sky of overlapping images equal.
 
-Methods: ``local`` measures each exposure by itself; ``global`` takes the lowest of these for all; ``match`` measures each
-image only where it overlaps another one and solves for the offsets that make all pairs agree; ``global+match`` does both;
-``user`` reads levels from a file. All detectors of one exposure share one level.
+Methods: ``local`` measures each exposure by itself; ``global`` takes the lowest of these for all; ``match`` measures
+each image only where it overlaps another one and solves for the offsets that make all pairs agree; ``global+match`` does
+both; ``user`` reads levels from a file. All detectors of one exposure share one level.
 
 For a pair of exposures ``i, j`` that overlap, with sky ``s_ij`` of ``i`` measured inside ``j``, the equation is::
 
     W (d_i - d_j) = W (s_ij - s_ji)          W = mean number of pixels used
 
-and all of them are solved by least squares of smallest norm. Offsets are then shifted so that the lowest (or highest) is 0.
-Nothing is subtracted unless asked: the levels are recorded, and the following steps take them into account.
+and all of them are solved by least squares of smallest norm. Offsets are then shifted so that the lowest (or highest)
+is 0. Nothing is subtracted unless asked: the levels are recorded, and the following steps take them into account.
 
 Source: official description of the step (AstroDrizzle's sky matching); statistics in :mod:`jwstsm.core.stats`.
 """
@@ -37,7 +37,7 @@ from jwstsm.products.names import split_name
 from jwstsm.references import References
 from jwstsm.step import Range, Skipped, step
 
-__all__ = ["SkyLevels", "solve_offsets", "skymatch"]
+__all__ = ["SkyLevels", "skymatch", "solve_offsets"]
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,9 @@ def _user_levels(frames: Sequence[Frame], skylist: str | None) -> dict[str, floa
         lines = [line.split() for line in Path(skylist).read_text().splitlines() if line.strip() and line[0] != "#"]
         given = {split_name(name)[0]: float(value) for name, value, *_ in lines}
     except (OSError, ValueError) as error:
-        raise ConfigError(f"skylist: {skylist} cannot be read ({error}); it needs lines 'file name  sky level'") from None
+        raise ConfigError(
+            f"skylist: {skylist} cannot be read ({error}); it needs lines 'file name  sky level'"
+        ) from None
     out = {}
     for frame in frames:
         stem = split_name(frame.name)[0]
@@ -264,8 +266,8 @@ def skymatch(
 ) -> SkyLevels:
     """Measure or match the sky levels of the images of an association.
 
-    Removes differences of the sky between exposures (straylight, zodiacal light), which would leave steps in a mosaic and
-    be taken for outliers.
+    Removes differences of the sky between exposures (straylight, zodiacal light), which would leave steps in a mosaic
+    and be taken for outliers.
 
     Parameters
     ----------
@@ -345,7 +347,9 @@ def skymatch(
             result.levels[frames[k].name] = float(level[g]) + before if known[g] else None
             log.info("sky of %s: %s", frames[k].name, result.levels[frames[k].name])
     if not known.any():
-        return Skipped(result, "no sky level could be measured: the images do not overlap, or have no usable pixels there")
+        return Skipped(
+            result, "no sky level could be measured: the images do not overlap, or have no usable pixels there"
+        )
     return result
 
 
