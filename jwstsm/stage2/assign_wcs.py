@@ -5,47 +5,16 @@ Source: the official step ``assign_wcs``; see :mod:`jwstsm.wcs` for the frames a
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 from jwstsm.errors import InputError
 from jwstsm.products import Slope
 from jwstsm.references import References
 from jwstsm.step import Range, step
-from jwstsm.wcs import modes, sip
-from jwstsm.wcs.footprint import s_region
+from jwstsm.wcs import modes
+from jwstsm.wcs.keywords import update_sky_keywords
 
-__all__ = ["assign_wcs", "update_sky_keywords"]
-
-log = logging.getLogger(__name__)
-
-
-def update_sky_keywords(product, *, sip_options: dict | None = None) -> None:
-    """Write what the header says about the world coordinates of a product: ``S_REGION`` and a SIP approximation.
-
-    Parameters
-    ----------
-    product : Slope
-        With ``wcs``; its ``SCI`` header is changed in place.
-    sip_options : dict, optional
-        Options of :func:`jwstsm.wcs.sip.fit_sip`; None leaves the SIP keywords as they are.
-
-    Notes
-    -----
-    The reference pixel of the approximation is the one that the header names (``CRPIX1``, ``CRPIX2``), else the
-    centre of the bounding box.
-    """
-    header = product.sci
-    outline = s_region(product.wcs)
-    if outline is None:
-        log.warning("%s: a corner has no sky position; S_REGION is not updated", product.name)
-    else:
-        header["S_REGION"] = (outline, "spatial extent of the observation")
-    if sip_options is None:
-        return
-    crpix = [product.key(k) for k in ("CRPIX1", "CRPIX2")]
-    fit = sip.fit_sip(product.wcs, crpix=None if None in crpix else tuple(map(float, crpix)), **sip_options)
-    sip.update_header(header, sip.sip_cards(fit, product.wcs.output_frame.name))
+__all__ = ["assign_wcs"]
 
 
 @step("S_WCS", references=modes.REFERENCES)

@@ -191,14 +191,14 @@ def linear_cards(wcs: Wcs) -> list[tuple]:
         fit = fit_sip(wcs, degree=1, max_inv_pix_error=None)
         crpix, crval, cdelt, pc = fit.crpix, fit.crval, (1.0, 1.0), fit.cd
     axes = (1, 2)
-    cards: list[tuple] = [("WCSAXES", 2, "number of World Coordinate System axes")]
-    cards += [(f"CRPIX{i}", float(crpix[i - 1]), f"axis {i} coordinate of the reference pixel") for i in axes]
-    cards += [(f"CRVAL{i}", float(crval[i - 1]), f"[deg] value of axis {i} at the reference pixel") for i in axes]
+    cards: list[tuple] = [("WCSAXES", 2, "number of world coordinate axes")]
+    cards += [(f"CRPIX{i}", float(crpix[i - 1]), f"[pixel] axis {i} of the reference pixel") for i in axes]
+    cards += [(f"CRVAL{i}", float(crval[i - 1]), f"[deg] axis {i} at the reference pixel") for i in axes]
     cards += [
         (f"CTYPE{i}", kind, f"axis {i} coordinate type") for i, kind in zip(axes, ("RA---TAN", "DEC--TAN"), strict=True)
     ]
     cards += [(f"CUNIT{i}", "deg", f"axis {i} units") for i in axes]
-    cards += [(f"CDELT{i}", float(cdelt[i - 1]), f"[deg] increment of axis {i} at the reference pixel") for i in axes]
+    cards += [(f"CDELT{i}", float(cdelt[i - 1]), f"[deg] axis {i} increment per pixel") for i in axes]
     cards += [
         (f"PC{i}_{j}", float(pc[i - 1][j - 1]), "linear transformation matrix element") for i in axes for j in axes
     ]

@@ -183,10 +183,10 @@ def sip_cards(fit: SipFit, name: str = "world") -> list[tuple]:
     nonlinear = len(fit.a) > 2
     kind = "-SIP" if nonlinear else ""
     cards: list[tuple] = [
-        ("WCSAXES", 2, "number of World Coordinate System axes"),
+        ("WCSAXES", 2, "number of world coordinate axes"),
         ("WCSNAME", name, "name of the world coordinates"),
-        *[(f"CRPIX{i + 1}", fit.crpix[i], f"axis {i + 1} coordinate of the reference pixel") for i in range(2)],
-        *[(f"CRVAL{i + 1}", fit.crval[i], f"[deg] value of axis {i + 1} at the reference pixel") for i in range(2)],
+        *[(f"CRPIX{i + 1}", fit.crpix[i], f"[pixel] axis {i + 1} of the reference pixel") for i in range(2)],
+        *[(f"CRVAL{i + 1}", fit.crval[i], f"[deg] axis {i + 1} at the reference pixel") for i in range(2)],
         ("CTYPE1", f"RA---TAN{kind}", "first axis coordinate type"),
         ("CTYPE2", f"DEC--TAN{kind}", "second axis coordinate type"),
         *[(f"CUNIT{i}", "deg", f"axis {i} units") for i in (1, 2)],
@@ -195,8 +195,8 @@ def sip_cards(fit: SipFit, name: str = "world") -> list[tuple]:
             for i in range(2)
             for j in range(2)
         ],
-        ("LONPOLE", 180.0, "[deg] native longitude of the celestial pole"),
-        ("LATPOLE", fit.crval[1], "[deg] native latitude of the celestial pole"),
+        ("LONPOLE", 180.0, "[deg] native longitude of celestial pole"),
+        ("LATPOLE", fit.crval[1], "[deg] native latitude of celestial pole"),
         ("RADESYS", "ICRS", "reference frame of the coordinates"),
     ]
     pairs = [("A", "B", fit.a, fit.b, 2)] if nonlinear else []
@@ -212,7 +212,7 @@ def sip_cards(fit: SipFit, name: str = "world") -> list[tuple]:
                 for j in range(size - i)
                 if i + j >= lowest
             ]
-    cards.append(("SIPMXERR", fit.error, "[pixel] largest error of the approximation"))
+    cards.append(("SIPMXERR", fit.error, "[pixel] largest error of the fit"))
     if nonlinear and fit.inverse_error is not None:
         cards.append(("SIPIVERR", fit.inverse_error, "[pixel] largest error of its inverse"))
     return [(k, float(v) if isinstance(v, np.floating) else v, c) for k, v, c in cards]

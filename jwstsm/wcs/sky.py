@@ -108,7 +108,7 @@ def mean_pixel_area_sr(wcs, shape) -> float:
 def pixel_to_sky(wcs, shape, y0: int = 0, y1: int | None = None, tolerance: float = 1e-4):
     """Return the sky positions of the centres of all pixels of an image, or of some rows.
 
-    Positions are interpolated in the tangent plane, with an error that is measured (see :mod:`jwstsm.wcs.surrogate`).
+    Positions are interpolated with an error that is measured (see :mod:`jwstsm.wcs.surrogate`).
 
     Parameters
     ----------
@@ -128,15 +128,25 @@ def pixel_to_sky(wcs, shape, y0: int = 0, y1: int | None = None, tolerance: floa
     wcs = as_wcs(wcs)
     ny, nx = shape[-2:]
     y1 = ny if y1 is None else y1
-    centre = wcs(0.5 * (nx - 1), 0.5 * (ny - 1), with_bounding_box=False)
-
-    def to_plane(x, y):
-        return tangent_from_sky(*wcs(x, y, with_bounding_box=False), *centre)
-
-    step = to_plane(0.5 * (nx - 1) + np.array([0.0, 1.0]), np.full(2, 0.5 * (ny - 1)))
-    scale = float(np.hypot(*[np.diff(s)[0] for s in step]))
-    series = fit_surrogate(to_plane, (0.0, nx - 1.0), (0.0, ny - 1.0), tolerance * scale)
+    middle = 0.5 * (nx - 1), 0.5 * (ny - 1)
+    ra0, dec0 = wcs(*middle, with_bounding_box=False)
+    near = wcs(middle[0] + np.array([1.0, 0.0]), middle[1] + np.array([0.0, 1.0]), with_bounding_box=False)
+    allowed = tolerance * float(np.min(separation_deg(ra0, dec0, *near)))
+    ranges = (0.0, nx - 1.0), (0.0, ny - 1.0)
     x, y = np.arange(float(nx)), np.arange(float(y0), float(y1))
-    if series is None:
-        return wcs(*np.meshgrid(x, y), with_bounding_box=False)
-    return tangent_to_sky(*series.on_grid(x, y), *centre)
+
+    def offsets(x, y):
+        ra, dec = wcs(x, y, with_bounding_box=False)
+        return np.mod(ra - ra0 + 180.0, 360.0) - 180.0, dec
+
+    def plane(x, y):
+        return tangent_from_sky(*wcs(x, y, with_bounding_box=False), ra0, dec0)
+
+    # right ascension and declination are smooth themselves, except about the poles
+    if (series := fit_surrogate(offsets, *ranges, allowed)) is not None:
+        ra, dec = series.on_grid(x, y)
+        ra += ra0
+        return np.mod(ra, 360.0, out=ra), dec
+    if (series := fit_surrogate(plane, *ranges, np.deg2rad(allowed))) is not None:
+        return tangent_to_sky(*series.on_grid(x, y), ra0, dec0)
+    return wcs(*np.meshgrid(x, y), with_bounding_box=False)
