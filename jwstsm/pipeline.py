@@ -126,7 +126,7 @@ class Run:
         for kind, name in used.items():
             keyword = keyword_of(kind)
             if keyword:
-                product.primary[keyword] = (name, f"{kind} reference file name"[:47])
+                product.primary[keyword] = (name, f"{kind} reference file"[: max(0, 65 - len(name))])
         record = {"name": one.name, "status": status}
         if reason:
             record["reason"] = reason

@@ -308,6 +308,15 @@ class Plan:
         """Return the calibrated exposures of an association."""
         return [f"stage2/{name}_cal.fits" for name in self.mosaics[product]["members"]]
 
+    def first_lock(self, product: str) -> str:
+        """Return the references of the first member, which serve the gathering steps."""
+        return f"references/{self.mosaics[product]['members'][0]}.json"
+
+    def association(self, product: str) -> dict[str, str]:
+        """Return what the gathering steps write into headers and names."""
+        entry = self.mosaics[product]
+        return {"product": product, "acid": entry["acid"], "file": entry["asn"]["file"]}
+
     def product_of(self, exposure: str, acid: str) -> str:
         """Return the mosaic that a cleaned exposure belongs to."""
         for product, entry in self.mosaics.items():

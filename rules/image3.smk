@@ -1,0 +1,158 @@
+rule tweakreg:
+    """Align the exposures of an association; the corrections go to a sidecar."""
+    input:
+        cal=lambda wildcards: plan().cal_files(wildcards.product),
+        references=lambda wildcards: plan().first_lock(wildcards.product),
+    output:
+        "stage3/{product}_tweakreg.json",
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["tweakreg"]),
+        association=lambda wildcards: plan().association(wildcards.product),
+    log:
+        "logs/tweakreg/{product}.log",
+    benchmark:
+        "benchmarks/tweakreg/{product}.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 1200 * attempt,
+        runtime=60,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/tweakreg.py"
+
+
+rule skymatch:
+    """Match the sky levels of the exposures of an association; the levels go to a sidecar."""
+    input:
+        cal=lambda wildcards: plan().cal_files(wildcards.product),
+        references=lambda wildcards: plan().first_lock(wildcards.product),
+        alignment="stage3/{product}_tweakreg.json",
+    output:
+        "stage3/{product}_skymatch.json",
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["skymatch"]),
+        association=lambda wildcards: plan().association(wildcards.product),
+    log:
+        "logs/skymatch/{product}.log",
+    benchmark:
+        "benchmarks/skymatch/{product}.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 1200 * attempt,
+        runtime=60,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/skymatch.py"
+
+
+rule outlier_median:
+    """Combine the exposures of an association to the median that outliers are looked for with."""
+    input:
+        cal=lambda wildcards: plan().cal_files(wildcards.product),
+        references=lambda wildcards: plan().first_lock(wildcards.product),
+        alignment="stage3/{product}_tweakreg.json",
+        sky="stage3/{product}_skymatch.json",
+    output:
+        temp("stage3/{product}_median.fits"),
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["outlier_detection"]),
+        association=lambda wildcards: plan().association(wildcards.product),
+    log:
+        "logs/outlier_median/{product}.log",
+    benchmark:
+        "benchmarks/outlier_median/{product}.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=120,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/outlier_median.py"
+
+
+rule outlier_detection:
+    """Flag in one exposure what the others do not show; the cleaned exposure (crf) has corrected WCS and sky level."""
+    input:
+        cal="stage2/{exposure}_cal.fits",
+        references="references/{exposure}.json",
+        alignment=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_tweakreg.json",
+        sky=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_skymatch.json",
+        median=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_median.fits",
+    output:
+        "stage3/{exposure}_{acid}_crf.fits",
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(
+            plan().product_of(wildcards.exposure, wildcards.acid),
+            ["tweakreg", "outlier_detection"],
+        ),
+        association=lambda wildcards: plan().association(
+            plan().product_of(wildcards.exposure, wildcards.acid)
+        ),
+    log:
+        "logs/outlier_detection/{exposure}_{acid}.log",
+    benchmark:
+        "benchmarks/outlier_detection/{exposure}_{acid}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=20,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/outlier_detection.py"
+
+
+rule resample:
+    """Drizzle the cleaned exposures of an association to the mosaic (i2d)."""
+    input:
+        crf=lambda wildcards: plan().crf_files(wildcards.product),
+        references=lambda wildcards: plan().first_lock(wildcards.product),
+    output:
+        "stage3/{product}_i2d.fits",
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["resample"]),
+        association=lambda wildcards: plan().association(wildcards.product),
+    log:
+        "logs/resample/{product}.log",
+    benchmark:
+        "benchmarks/resample/{product}.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=120,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/resample.py"
+
+
+rule source_catalog:
+    """Find and measure the sources of a mosaic (cat, segm)."""
+    input:
+        i2d="stage3/{product}_i2d.fits",
+        references=lambda wildcards: plan().first_lock(wildcards.product),
+    output:
+        catalog="stage3/{product}_cat.ecsv",
+        segments="stage3/{product}_segm.fits",
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["source_catalog"]),
+        association=lambda wildcards: plan().association(wildcards.product),
+    log:
+        "logs/source_catalog/{product}.log",
+    benchmark:
+        "benchmarks/source_catalog/{product}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2500 * attempt,
+        runtime=60,
+    conda:
+        "../envs/jwstsm.yaml"
+    script:
+        "../scripts/source_catalog.py"

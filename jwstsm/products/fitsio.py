@@ -22,7 +22,7 @@ from jwstsm.errors import InputError
 from jwstsm.products import asdf_block, model
 from jwstsm.products.names import split_name
 
-__all__ = ["atomic", "layouts", "read", "sha256", "suffix_of", "write"]
+__all__ = ["atomic", "layouts", "read", "read_wcs", "sha256", "suffix_of", "write"]
 
 # keywords that describe the storage of an array; the writer makes them anew
 _STRUCTURE = re.compile(
@@ -238,3 +238,19 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file as a hexadecimal string."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_wcs(path: str | Path):
+    """Return only the WCS of a product.
+
+    Raises
+    ------
+    InputError
+        If the file has none.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        wcs = asdf_block.decode(hdus["ASDF"])[0] if "ASDF" in hdus else None
+    if wcs is None:
+        raise InputError(f"{path.name}: has no world coordinates; run assign_wcs (stage 2) on it first")
+    return wcs

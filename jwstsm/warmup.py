@@ -1,0 +1,69 @@
+"""Compile the numerical kernels once: a tiny simulated program goes through every pipeline.
+
+Compiled code is kept on disk, so jobs that start later find it. Many jobs that compile the same kernel at once would
+waste time and can get in each other's way.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+from jwstsm import tables
+from jwstsm.calibrate import calibrate_exposure
+from jwstsm.config import reference_types_of
+from jwstsm.gather import run_association
+from jwstsm.headers import parse_header
+from jwstsm.products.names import split_name
+from jwstsm.references import References
+from jwstsm.references.select import Selector
+from jwstsm.references.types import reference_types
+
+__all__ = ["compile_kernels"]
+
+log = logging.getLogger(__name__)
+
+# what presets and users are likely to switch on
+_VARIANTS = {
+    "detector1": [
+        {"jump": {"expand_large_events": True}},
+        {"ramp_fit": {"algorithm": "LIKELY"}, "jump": {"find_showers": True}},
+    ],
+}
+
+
+def compile_kernels() -> None:
+    """Run every imaging pipeline on a tiny program."""
+    from jwstsm.sim.program import simulate_program
+
+    with tempfile.TemporaryDirectory(prefix="jwstsm-kernels-") as scratch:
+        folder = Path(scratch)
+        simulate_program(folder, preset="tiny", seed=1)
+        cache = folder / "crds_cache"
+        context = next((cache / "mappings" / "jwst").glob("*.pmap")).name
+        selector = Selector(context, cache, server=None)
+        members = [_calibrate(path, folder, selector) for path in sorted((folder / "uncal").glob("*_uncal.fits"))]
+        entries = [{"expname": m.name, "exptype": "science"} for m in members]
+        asn = folder / "out" / "tiny_asn.json"
+        asn.write_text(json.dumps({"asn_id": "a3001", "products": [{"name": "tiny", "members": entries}]}))
+        run_association("image3", asn, folder / "out", selector=selector)
+    log.info("kernels are compiled")
+
+
+def _calibrate(path: Path, folder: Path, selector: Selector) -> Path:
+    """Run stage 1 with its variants, and stage 2; return the calibrated image."""
+    for options in _VARIANTS["detector1"]:
+        _run("detector1", path, folder, selector, options)
+    rate = folder / "out" / f"{split_name(path)[0]}_rate.fits"
+    return _run("image2", rate, folder, selector, {})["cal"]
+
+
+def _run(pipeline: str, path: Path, folder: Path, selector: Selector, options: dict) -> dict[str, Path]:
+    header = parse_header(path)
+    steps = tables.sequence(pipeline, header)
+    files, _ = selector.select(header, reference_types([(pipeline, steps)], {s: reference_types_of(s) for s in steps}))
+    paths = {k: f and selector.locate(f) for k, f in files.items() if not k.startswith("pars-")}
+    references = References(paths, None, selector.context)
+    return calibrate_exposure(pipeline, path, folder / "out", references=references, options=options)
