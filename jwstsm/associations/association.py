@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jwstsm import __version__
 from jwstsm.associations.pool import UNDEFINED
+from jwstsm.errors import InputError
 
 FINE = "No known degraded exposures in association."
 DEGRADED = (
@@ -23,7 +24,7 @@ DEGRADED = (
 )  # these two texts are the archive's vocabulary: tools compare them
 
 
-class AssociationError(ValueError):
+class AssociationError(InputError):
     """An association file or definition cannot be used; the message says which file, which part and what to do."""
 
 

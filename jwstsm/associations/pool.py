@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from jwstsm.errors import InputError
+
 log = logging.getLogger(__name__)
 
 # Lower-case words that stand for "this cell has no value" ("n" and "f" make a false flag undefined).
@@ -29,7 +31,7 @@ REQUIRED = ("filename", "program", "exp_type", "instrume", "asn_candidate")
 DELIMITER = "|"
 
 
-class PoolError(ValueError):
+class PoolError(InputError):
     """A pool file or a header cannot be used; the message says which file, which column and what to do."""
 
 

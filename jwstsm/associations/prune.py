@@ -49,7 +49,7 @@ def _membership(association: Association) -> list[tuple[str, str]]:
 def _drop_same_members(associations: list[Association], dropped: Dropped) -> list[Association]:
     kept: list[Association] = []
     seen: dict[frozenset[tuple[str, str]], Association] = {}
-    for association in reversed(sorted(associations, key=lambda asn: asn.asn_id)):
+    for association in sorted(associations, key=lambda asn: asn.asn_id)[::-1]:
         members = _membership(association)
         key = frozenset(members)
         if len({name for name, _ in members}) < len(members):
@@ -84,7 +84,7 @@ def _compare_all(same: list[Association], gone: set[int], dropped: Dropped) -> N
             if id(other) in gone or other is best or _alike(best, other) or not _comparable(best, other):
                 continue
             small, big = sorted((best, other), key=lambda asn: len(asn.products[0].members))
-            if small is big or len(small.products[0].members) == len(big.products[0].members):
+            if len(small.products[0].members) == len(big.products[0].members):
                 continue
             lost.append(small)
             best = big
