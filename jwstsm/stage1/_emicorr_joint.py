@@ -1,0 +1,342 @@
+"""emicorr, joint fit: the wave whose subtraction makes the ramps of quiet pixels straightest.
+
+Pixels that see the wave at the same phase share its values in all groups, so that their ramps are summed first, into
+``nphases`` ramps per integration. For a trial phase the sum over pixels of chi square of straight lines is a parabola in
+the amplitude, ``a c**2 + b c``; its coefficients are sums over those ramps. 500 trial phases are tried and the best is
+refined. Source: the official ``emicorr`` step (jwst 3.0.0), after T. Brandt's method.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from jwstsm.core.compiled import njit, prange
+from jwstsm.core.scratch import allocate
+from jwstsm.core.stats import median
+from jwstsm.stage1._emicorr_clock import OUTPUTS, Clock, Wave
+
+__all__ = ["WaveSpline", "fit_phase", "remove_wave_inplace", "sum_by_phase", "trial_coefficients"]
+
+log = logging.getLogger(__name__)
+
+_TRIALS = 500
+_QUIET = 2.0
+_FLAT = 1e-8
+_BAD_COLUMNS = (1, 2)
+
+
+class WaveSpline:
+    """A periodic wave as a cubic spline on equal steps.
+
+    Attributes
+    ----------
+    steps : (nphases + 1, 4) float64
+        Cubic coefficients in ``t`` of step ``k``, where ``phase * nphases + 0.5 = k + t``.
+    """
+
+    def __init__(self, shape: np.ndarray) -> None:
+        from scipy.interpolate import make_interp_spline
+
+        n = len(shape)
+        place = np.arange(n + 2) - 0.5
+        wrapped = np.concatenate((shape[-1:], shape, shape[:1]))
+        spline = make_interp_spline(place / n, wrapped, k=3)
+        start = place[:-1] / n
+        factor = (1.0, 1.0 / n, 0.5 / n**2, 1.0 / (6.0 * n**3))
+        self.size = n
+        self.steps = np.stack([spline(start, nu=m) * f for m, f in enumerate(factor)], axis=1)
+
+
+@njit(inline="always")
+def _evaluate(steps, phase):
+    """Value of the wave at a phase (any real number)."""
+    place = (phase - np.floor(phase)) * (steps.shape[0] - 1) + 0.5
+    k = int(place)
+    t = place - k
+    return steps[k, 0] + t * (steps[k, 1] + t * (steps[k, 2] + t * steps[k, 3]))
+
+
+@njit(parallel=True)
+def scatter_of_ramps(data, out):
+    """Standard deviation of each pixel over its groups.
+
+    Parameters
+    ----------
+    data : (nints, ngroups, ny, nx) float32
+    out : (nints, ny, nx) float32
+        Overwritten.
+    """
+    nints, ngroups, ny, nx = data.shape
+    for y in prange(ny):
+        mean = np.empty(nx)
+        square = np.empty(nx)
+        for i in range(nints):
+            mean[:] = 0.0
+            square[:] = 0.0
+            for g in range(ngroups):
+                row = data[i, g, y]
+                for x in range(nx):
+                    mean[x] += row[x]
+            for x in range(nx):
+                mean[x] /= ngroups
+            for g in range(ngroups):
+                row = data[i, g, y]
+                for x in range(nx):
+                    d = row[x] - mean[x]
+                    square[x] += d * d
+            for x in range(nx):
+                out[i, y, x] = np.sqrt(square[x] / ngroups)
+
+
+@njit(parallel=True)
+def sum_by_phase(groups, quiet, index, sums):
+    """Sum the ramps of quiet pixels that see the wave at the same phase.
+
+    Parameters
+    ----------
+    groups : (ngroups, ny, nx) float32
+        One integration [DN].
+    quiet : (ny, nx) bool
+        Pixels to use.
+    index : (ny, nx/4) int32
+        Step of phase of each sample in the first group.
+    sums : (ngroups, nphases) float64
+        Overwritten.
+    """
+    ngroups, ny, nx = groups.shape
+    for g in prange(ngroups):
+        mine = sums[g]
+        mine[:] = 0.0
+        for y in range(ny):
+            row = groups[g, y]
+            good = quiet[y]
+            for k in range(nx // 4):
+                total = 0.0
+                for x in range(4 * k, 4 * k + 4):
+                    if good[x]:
+                        total += row[x]
+                mine[index[y, k]] += total
+
+
+@njit
+def count_by_phase(quiet, index, counts):
+    """Count the quiet pixels of each step of phase."""
+    ny, nx = quiet.shape
+    counts[:] = 0
+    for y in range(ny):
+        for x in range(nx):
+            if quiet[y, x]:
+                counts[index[y, x // 4]] += 1
+
+
+@njit(parallel=True)
+def trial_coefficients(sums, counts, steps, group_step, trials):
+    """Coefficients ``a, b`` of chi square in the amplitude, for each integration and trial phase.
+
+    Parameters
+    ----------
+    sums : (ngroups, nphases, nints) float64
+        Summed ramps.
+    counts : (nphases, nints) float64
+        Pixels in each.
+    steps : (nphases + 1, 4) float64
+        The wave.
+    group_step : float
+        Phase from one group to the next.
+    trials : int
+        Number of trial phases.
+
+    Returns
+    -------
+    (2, trials, nints) float64
+
+    Notes
+    -----
+    With z the wave in the groups of a ramp, n groups at t = 0, 1, ..., D = n S_tt - S_t^2 and lines fitted to y - c z:
+    a = sum N (S_zz - (S_tt S_z^2 - 2 S_t S_z S_tz + n S_tz^2) / D), and b is the same bilinear form of z and -2 y.
+    """
+    ngroups, nphases, nints = sums.shape
+    s_t = ngroups * (ngroups - 1) / 2.0
+    s_tt = (ngroups - 1) * ngroups * (2 * ngroups - 1) / 6.0
+    delta = ngroups * s_tt - s_t * s_t
+    out = np.zeros((2, trials, nints))
+    for k in prange(trials):
+        z = np.empty((ngroups, nphases))
+        s_z = np.zeros(nphases)
+        s_tz = np.zeros(nphases)
+        s_zz = np.zeros(nphases)
+        for g in range(ngroups):
+            for p in range(nphases):
+                v = _evaluate(steps, (p + 0.5) / nphases + g * group_step + k / trials)
+                z[g, p] = v
+                s_z[p] += v
+                s_tz[p] += g * v
+                s_zz[p] += v * v
+        a = out[0, k]
+        b = out[1, k]
+        for p in range(nphases):
+            quadratic = s_tt * s_z[p] ** 2 - 2.0 * s_t * s_z[p] * s_tz[p] + ngroups * s_tz[p] ** 2
+            curve = s_zz[p] - quadratic / delta
+            for i in range(nints):
+                a[i] += counts[p, i] * curve
+        for g in range(ngroups):
+            for p in range(nphases):
+                line = (s_tt * s_z[p] - s_t * s_tz[p] + g * (ngroups * s_tz[p] - s_t * s_z[p])) / delta
+                weight = 2.0 * (line - z[g, p])
+                for i in range(nints):
+                    b[i] += weight * sums[g, p, i]
+    return out
+
+
+@njit(parallel=True)
+def subtract_wave(groups, phase, steps, amplitude, start, group_step):
+    """Subtract the wave from one integration.
+
+    Parameters
+    ----------
+    groups : (ngroups, ny, nx) float32 [DN]
+        Changed in place.
+    phase : (ny, nx/4) float64
+        Phase of each sample relative to the first of its frame.
+    steps : (nphases + 1, 4) float64
+        The wave [DN].
+    amplitude, start, group_step : float
+        Factor of the wave, phase of the first sample, phase from one group to the next.
+    """
+    ngroups, ny, nx = groups.shape
+    for y in prange(ny):
+        for g in range(ngroups):
+            row = groups[g, y]
+            offset = start + g * group_step
+            for k in range(nx // 4):
+                level = amplitude * _evaluate(steps, phase[y, k] + offset)
+                for x in range(4 * k, 4 * k + 4):
+                    row[x] = np.float32(row[x] - level)
+
+
+def fit_phase(coefficients: np.ndarray, shifts: np.ndarray) -> tuple[float, float]:
+    """Find phase and amplitude of the smallest chi square.
+
+    Parameters
+    ----------
+    coefficients : (2, trials, nints) float64
+        From :func:`trial_coefficients`.
+    shifts : (nints,) float64
+        Phase of each integration relative to the one that the result refers to.
+
+    Returns
+    -------
+    phase, amplitude : float
+        Amplitude 0 if no wave of this shape can be told from straight ramps.
+
+    Notes
+    -----
+    The minimum is that of a parabola through the best trial and its neighbours, across the end of the period where need
+    be; the official step fits that parabola to phases that jump there. The amplitude is that of the next trial phase.
+    """
+    trials = coefficients.shape[1]
+    a, b = _combine(coefficients, shifts, np.arange(trials) / trials)
+    usable = (np.abs(a) > _FLAT) & np.isfinite(a) & np.isfinite(b)
+    chi = np.where(usable, -(b**2) / np.where(usable, 4 * a, 1.0), np.nan)
+    if not usable.any():
+        return 0.0, 0.0
+    best = int(np.nanargmin(chi))
+    left, middle, right = chi[best - 1], chi[best], chi[(best + 1) % trials]
+    bend = left - 2 * middle + right
+    step = 0.5 * (left - right) / bend if np.isfinite(bend) and bend > 0 else 0.0
+    phase = (best + step) / trials
+    a, b = _combine(coefficients, shifts, np.array([phase]))
+    return phase, float(-b[0] / (2 * a[0])) if abs(a[0]) > _FLAT else 0.0
+
+
+def _combine(coefficients: np.ndarray, shifts: np.ndarray, phases: np.ndarray) -> np.ndarray:
+    """Sum the coefficients over integrations, each at the trial phase that is not before its own."""
+    trials = coefficients.shape[1]
+    place = (phases[:, None] + shifts) * trials
+    nearest = np.ceil(place - 1e-6).astype(np.int64) % trials
+    return coefficients[:, nearest, np.arange(shifts.size)].sum(axis=-1)
+
+
+def remove_wave_inplace(
+    data: np.ndarray,
+    pixeldq: np.ndarray,
+    wave: Wave,
+    clock: Clock,
+    separately: bool = False,
+    blocks: Callable[[], Iterator[tuple[int, int]]] | None = None,
+    release: Callable[[], None] = lambda: None,
+) -> list[tuple[float, float]]:
+    """Fit a wave of known shape to ramps and subtract it.
+
+    Parameters
+    ----------
+    data : (nints, ngroups, ny, nx) float32 [DN]
+        Changed in place; may be a mapped file.
+    pixeldq : (ny, nx) uint32
+        Pixels with any flag are not fitted.
+    wave : Wave
+    clock : Clock
+    separately : bool
+        Fit phase and amplitude of each integration on its own instead of those of all together.
+    blocks : callable, optional
+        Gives the ``(first, stop)`` integrations to hold in memory at a time.
+    release : callable, optional
+        Called after each block.
+
+    Returns
+    -------
+    list of (phase, amplitude)
+        Of each integration, at its first sample.
+    """
+    nints = data.shape[0]
+    blocks = blocks or (lambda: iter([(0, nints)]))
+    spline = WaveSpline(wave.shape)
+    phase = (clock.ticks() / wave.period) % 1
+    group_step = (clock.frame / wave.period) % 1
+    shifts = np.arange(nints) * (group_step * clock.ngroups + clock.resetclocks / wave.period)
+    coefficients = _coefficients(data, pixeldq, spline, phase, group_step, blocks, release)
+    if separately:
+        found = [fit_phase(coefficients[:, :, i : i + 1], shifts[i : i + 1]) for i in range(nints)]
+    else:
+        found = [fit_phase(coefficients, shifts)] * nints
+    placed = [((start + shift) % 1, amplitude) for (start, amplitude), shift in zip(found, shifts, strict=True)]
+    for i0, i1 in blocks():
+        for i in range(i0, i1):
+            start, amplitude = placed[i]
+            subtract_wave(data[i], phase, spline.steps, amplitude, start, group_step)
+        release()
+    return placed
+
+
+def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, blocks, release) -> np.ndarray:
+    """Return the coefficients of all integrations, (2, trials, nints)."""
+    nints, ngroups, ny, nx = data.shape
+    scatter = allocate((nints, ny, nx), np.float32)
+    for i0, i1 in blocks():
+        scatter_of_ramps(data[i0:i1], scatter[i0:i1])
+        release()
+    limit = _QUIET * median(scatter)
+    index = (phase * spline.size).astype(np.int32)
+    usable = pixeldq == 0
+    for k in _BAD_COLUMNS:
+        usable[:, OUTPUTS * k : OUTPUTS * (k + 1)] = False
+    out = np.empty((2, _TRIALS, nints))
+    for i0, i1 in blocks():
+        sums = np.empty((i1 - i0, ngroups, spline.size))
+        counts = np.empty((i1 - i0, spline.size), np.int64)
+        for i in range(i0, i1):
+            quiet = usable & (scatter[i] < limit)
+            sum_by_phase(data[i], quiet, index, sums[i - i0])
+            count_by_phase(quiet, index, counts[i - i0])
+        out[:, :, i0:i1] = trial_coefficients(
+            np.ascontiguousarray(np.moveaxis(sums, 0, -1)),
+            np.ascontiguousarray(counts.T, np.float64),
+            spline.steps,
+            group_step,
+            _TRIALS,
+        )
+        release()
+    return out

@@ -1,0 +1,317 @@
+"""emicorr, sequential fit: fold what is left of straight ramps by the phase of the wave, then subtract the folded wave.
+
+Each step of phase gets the clipped mean of its samples. That wave is subtracted as it is, or replaced by the reference
+wave, shifted to the phase where both correlate best and scaled to the same amplitude. Source: the official ``emicorr``
+step (jwst 3.0.0), after E. Bergeron's ``fix_miri_emi``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from jwstsm.core.compiled import njit, prange
+from jwstsm.core.scratch import allocate
+from jwstsm.core.stats import median
+from jwstsm.core.stripes import median_inplace
+from jwstsm.stage1._emicorr_clock import OUTPUTS, Clock, Wave
+
+__all__ = ["folded_wave", "lookup_table", "match_reference", "remove_wave_inplace", "stretch"]
+
+_MOST_STEPS = 500
+_SIGMA = 3.0
+_ROUNDS = 5
+
+
+@njit(parallel=True)
+def residuals_of_ramps(groups, out):
+    """Take a straight line and the median off each pixel's ramp and average the four outputs.
+
+    Parameters
+    ----------
+    groups : (ngroups >= 3, ny, nx) float32
+        One integration [DN].
+    out : (ngroups, ny, nx/4) float32
+        Overwritten.
+
+    Notes
+    -----
+    Line and median are those of all groups but the first and the last; for up to 2 such groups the smaller value
+    replaces the median. Samples 1 and 2 of a row, which are bad, get the mean of samples 0 and 3.
+    """
+    ngroups, ny, nx = groups.shape
+    n = ngroups - 2
+    s_x = n * (n - 1) / 2.0
+    s_xx = (n - 1) * n * (2 * n - 1) / 6.0
+    delta = n * s_xx - s_x * s_x
+    for y in prange(ny):
+        rest = np.empty((nx, ngroups), np.float32)
+        scratch = np.empty(ngroups, np.float32)
+        for x in range(nx):
+            s_y, s_xy = 0.0, 0.0
+            for g in range(n):
+                v = np.float64(groups[g + 1, y, x])
+                s_y += v
+                s_xy += g * v
+            slope = (n * s_xy - s_x * s_y) / delta
+            count = 0
+            for g in range(ngroups):
+                v = np.float32(groups[g, y, x] - slope * g)
+                rest[x, g] = v
+                if 0 < g < ngroups - 1 and v == v:
+                    scratch[count] = v
+                    count += 1
+            level = np.float32(np.nan)
+            if count > 0:
+                level = min(scratch[0], scratch[count - 1]) if n <= 2 else median_inplace(scratch, count)
+            for g in range(ngroups):
+                rest[x, g] -= level
+        for g in range(ngroups):
+            for k in range(nx // 4):
+                x = 4 * k
+                out[g, y, k] = (rest[x, g] + rest[x + 1, g] + rest[x + 2, g] + rest[x + 3, g]) / np.float32(4)
+            middle = (out[g, y, 0] + out[g, y, 3]) / np.float32(2)
+            out[g, y, 1] = middle
+            out[g, y, 2] = middle
+
+
+@njit(inline="always")
+def _tick(y, k, g, first, rowclocks, samples, frame, late_column, late_ticks):
+    """Tick at which a sample is read, counted from the first sample of the exposure."""
+    tick = first + g * frame + y * rowclocks + k * samples
+    return tick + late_ticks if k == late_column else tick
+
+
+@njit(inline="always")
+def _step_of(phase, steps):
+    """Step k with k/steps < phase <= (k+1)/steps; -1 for phase 0."""
+    k = int(np.ceil(phase * steps)) - 1
+    if k >= 0 and phase <= k / steps:
+        k -= 1
+    elif phase > (k + 1) / steps:
+        k += 1
+    return k
+
+
+@njit(parallel=True)
+def bin_counts(ngroups, ny, nx4, first, timing, period, steps):
+    """Count the samples of each group in each step of phase, (ngroups, steps) int64."""
+    rowclocks, samples, frame, late_column, late_ticks = timing
+    counts = np.zeros((ngroups, steps), np.int64)
+    for g in prange(ngroups):
+        for y in range(ny):
+            for k in range(nx4):
+                place = _tick(y, k, g, first, rowclocks, samples, frame, late_column, late_ticks) / period
+                b = _step_of(place - np.floor(place), steps)
+                if b >= 0:
+                    counts[g, b] += 1
+    return counts
+
+
+@njit(parallel=True)
+def deal_to_bins(rest, level, first, timing, period, place, out):
+    """Write samples less the level of their group to their steps; ``place`` (ngroups, steps) is where each begins."""
+    rowclocks, samples, frame, late_column, late_ticks = timing
+    ngroups, ny, nx4 = rest.shape
+    steps = place.shape[1]
+    for g in prange(ngroups):
+        mine = place[g]
+        for y in range(ny):
+            for k in range(nx4):
+                at = _tick(y, k, g, first, rowclocks, samples, frame, late_column, late_ticks) / period
+                b = _step_of(at - np.floor(at), steps)
+                if b >= 0:
+                    out[mine[b]] = rest[g, y, k] - level[g]
+                    mine[b] += 1
+
+
+@njit(parallel=True)
+def clipped_means(values, start, sigma, rounds):
+    """Mean of each run of values after clipping about its median; NaN for an empty one. ``values`` is reordered."""
+    steps = start.size - 1
+    out = np.full(steps, np.nan)
+    for b in prange(steps):
+        mine = values[start[b] : start[b + 1]]
+        n = 0
+        for k in range(mine.size):
+            if np.isfinite(mine[k]):
+                mine[n] = mine[k]
+                n += 1
+        for turn in range(rounds + 1):
+            if n == 0:
+                break
+            total = 0.0
+            for k in range(n):
+                total += mine[k]
+            mean = total / n
+            out[b] = mean
+            if turn == rounds:
+                break
+            square = 0.0
+            for k in range(n):
+                square += (mine[k] - mean) ** 2
+            half = sigma * np.sqrt(square / n)
+            centre = _median64(mine, n)
+            left = 0
+            for k in range(n):
+                if mine[k] >= centre - half and mine[k] <= centre + half:
+                    mine[left] = mine[k]
+                    left += 1
+            if left == n or left == 0:
+                break
+            n = left
+    return out
+
+
+@njit
+def _median64(values, count):
+    """Median in double precision; ``values`` is reordered."""
+    half = count // 2
+    middle = np.float64(median_inplace(values, count))
+    if count % 2 == 1:
+        return middle
+    # the selection leaves the upper middle in its place and smaller values before it
+    lower = values[0]
+    for k in range(1, half):
+        lower = max(lower, values[k])
+    return (np.float64(lower) + np.float64(values[half])) / 2.0
+
+
+@njit(parallel=True)
+def subtract_table(groups, table, first, timing, period):
+    """Subtract the value of a table at each sample's phase from one integration (ngroups, ny, nx), in place."""
+    rowclocks, samples, frame, late_column, late_ticks = timing
+    ngroups, ny, nx = groups.shape
+    for y in prange(ny):
+        for g in range(ngroups):
+            row = groups[g, y]
+            for k in range(nx // 4):
+                place = _tick(y, k, g, first, rowclocks, samples, frame, late_column, late_ticks) / period
+                level = table[int((place - np.floor(place)) * period)]
+                for x in range(4 * k, 4 * k + 4):
+                    row[x] = np.float32(row[x] - level)
+
+
+def stretch(values: np.ndarray, length: float) -> np.ndarray:
+    """Resample to ``length`` (rounded up) values, each the one at or before its place."""
+    step = len(values) / length
+    count = math.ceil(len(values) / step)
+    return values[(np.arange(count) * step).astype(np.int64)]
+
+
+def match_reference(folded: np.ndarray, shape: np.ndarray, period: float, scale: bool) -> np.ndarray:
+    """Return the table of the reference wave at the phase, and if asked the amplitude, of a folded wave."""
+    target = stretch(folded, len(shape))
+    centred = shape - shape.mean()
+    rolled = np.stack([np.roll(centred, i) for i in range(len(shape))])
+    best = int(np.argmax(rolled @ (target - target.mean())))
+    table = stretch(np.roll(shape, best), period)
+    if scale:
+        own = stretch(folded, period)
+        table = table * np.polyfit(table, own, 1)[0]
+    return table
+
+
+def lookup_table(folded: np.ndarray, wave: Wave, scale: bool) -> np.ndarray:
+    """Return what to subtract at each tick of the period [DN]; zeros where the folded wave is not known."""
+    if not np.isfinite(folded).all():
+        return np.zeros(math.ceil(wave.period) + 1)
+    table = (
+        stretch(folded, wave.period) if wave.shape is None else match_reference(folded, wave.shape, wave.period, scale)
+    )
+    table = np.where(np.isfinite(table), table, 0.0)
+    # one more, for phases that round up to the full period
+    return np.append(table, table[-1])
+
+
+def steps_of(wave: Wave, nbins: int | None) -> int:
+    """Return the number of steps of phase: what is asked for, or half the period, at most 500."""
+    steps = int(wave.period / 2.0) if nbins is None else nbins
+    return min(steps, _MOST_STEPS) if steps > _MOST_STEPS + 1 else steps
+
+
+def folded_wave(data: np.ndarray, wave: Wave, clock: Clock, steps: int) -> np.ndarray:
+    """Fold integrations by the phase of a wave.
+
+    Parameters
+    ----------
+    data : (nints, ngroups, ny, nx) float32 [DN]
+        Integrations to use, from the first of the exposure on.
+    wave : Wave
+    clock : Clock
+    steps : int
+        Steps of phase.
+
+    Returns
+    -------
+    (steps,) float64
+        Clipped mean of each step, less their median [DN]; NaN throughout if a step is empty.
+    """
+    nints, ngroups, ny, nx = data.shape
+    nx4, timing = nx // OUTPUTS, _timing(clock)
+    counts = np.stack(
+        [bin_counts(ngroups, ny, nx4, i * clock.integration, timing, wave.period, steps) for i in range(nints)]
+    )
+    start = np.concatenate(([0], np.cumsum(counts.sum(axis=(0, 1)))))
+    flat = counts.reshape(-1, steps)
+    place = (np.cumsum(flat, axis=0) - flat + start[:-1]).reshape(counts.shape)
+    values = allocate((int(start[-1]),), np.float32)
+    rest = np.empty((ngroups, ny, nx4), np.float32)
+    for i in range(nints):
+        residuals_of_ramps(data[i], rest)
+        level = np.array([median(group) for group in rest], np.float32)
+        deal_to_bins(rest, level, i * clock.integration, timing, wave.period, place[i], values)
+    means = clipped_means(values, start, _SIGMA, _ROUNDS)
+    return means - np.median(means)
+
+
+def _timing(clock: Clock) -> tuple[int, int, int, int, int]:
+    return clock.rowclocks, clock.samples, clock.frame, clock.late_column, clock.late_ticks
+
+
+def remove_wave_inplace(
+    data: np.ndarray,
+    wave: Wave,
+    clock: Clock,
+    *,
+    integrations: int,
+    nbins: int | None = None,
+    scale: bool = True,
+    blocks: Callable[[], Iterator[tuple[int, int]]] | None = None,
+    release: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """Fold the ramps by the phase of a wave and subtract what comes out.
+
+    Parameters
+    ----------
+    data : (nints, ngroups, ny, nx) float32 [DN]
+        Changed in place; may be a mapped file.
+    wave : Wave
+        Without a shape the folded wave itself is subtracted.
+    clock : Clock
+    integrations : int
+        Integrations to fold.
+    nbins : int, optional
+        Steps of phase; default half the period in ticks, at most 500.
+    scale : bool
+        Scale the reference wave to the amplitude of the folded one.
+    blocks : callable, optional
+        Gives the ``(first, stop)`` integrations to hold in memory at a time.
+    release : callable, optional
+        Called after each block.
+
+    Returns
+    -------
+    (steps,) float64
+        The folded wave [DN].
+    """
+    folded = folded_wave(data[:integrations], wave, clock, steps_of(wave, nbins))
+    table = lookup_table(folded, wave, scale)
+    release()
+    for i0, i1 in blocks() if blocks else [(0, data.shape[0])]:
+        for i in range(i0, i1):
+            subtract_table(data[i], table, i * clock.integration, _timing(clock), wave.period)
+        release()
+    return folded
