@@ -137,10 +137,11 @@ def translate(array: np.ndarray, dq_def) -> np.ndarray:
     if all(n in FLAGS and FLAGS[n].value == v for v, n in rows):
         mask = np.uint32(sum({v for v, _ in rows}) & 0xFFFFFFFF)
         return array.astype(np.uint32) & mask
-    out = np.zeros(array.shape, np.uint32)
     # astype keeps the bit pattern of planes that are stored as signed integers
-    source = array.astype(np.int64)
+    source = array.astype(np.uint32)
+    present = int(np.bitwise_or.reduce(source, axis=None)) if source.size else 0
+    out = np.zeros(array.shape, np.uint32)
     for value, name in rows:
-        if name in FLAGS:
-            out |= np.where(source & value, np.uint32(FLAGS[name].value), np.uint32(0))
+        if name in FLAGS and value & present:
+            out[(source & np.uint32(value & 0xFFFFFFFF)) != 0] |= np.uint32(FLAGS[name].value)
     return out

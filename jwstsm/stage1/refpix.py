@@ -2,6 +2,7 @@
 
 Reference pixels have no light-sensitive layer but the same electronics. Near-infrared detectors have a frame of them, 4
 wide: the rows at both ends give the level of each amplifier, the columns at both sides the drift from row to row.
+The mid-infrared ones have columns at both sides only.
 
 Source: official description of the ``refpix`` step and its behaviour in jwst 3.0.0.
 """
@@ -14,11 +15,12 @@ from typing import Annotated, Literal
 import numpy as np
 
 from jwstsm.core import dq
-from jwstsm.core.detector import DetectorWindow, full_detector
+from jwstsm.core.detector import DetectorWindow, FullDetector, full_detector
 from jwstsm.errors import InputError
 from jwstsm.products import Ramp
 from jwstsm.references import References
 from jwstsm.stage1._irs2 import is_irs2
+from jwstsm.stage1._refpix_miri import correct_side_columns_inplace
 from jwstsm.stage1._refpix_nir import BorderOptions, correct_border_inplace, correct_flagged_inplace
 from jwstsm.stage1._refpix_sirs import kernels_from_tree
 from jwstsm.step import Range, Skipped, step
@@ -92,29 +94,21 @@ def refpix(
 
     Notes
     -----
-    In detector orientation, for each group and amplifier:
-    ``data -= (bottom + top) / 2``, clipped means of the reference rows, odd and even columns apart; then
-    ``data -= side_gain * (left + right) / 2``, running medians of the reference columns so corrected. Ends and sides
-    that a window does not hold are left out. Windows read through one amplifier take one clipped mean of all pixels
-    flagged REFERENCE_PIXEL instead. Reads REFERENCE_PIXEL and DO_NOT_USE of ``pixeldq``; sets nothing. Zero frames are
-    treated like groups; values of exactly 0 in them stay 0. Sums and means are float64.
+    In detector orientation, for each group and amplifier: ``data -= (bottom + top) / 2``, clipped means of the
+    reference rows, odd and even columns apart; then ``data -= side_gain * (left + right) / 2``, running medians of
+    the reference columns so corrected. Ends and sides that a window does not hold are left out. Windows read
+    through one amplifier take one clipped mean of all pixels flagged REFERENCE_PIXEL instead. Full frames of
+    detectors without reference rows (MIRI) take the clipped means of the side columns of each amplifier, odd and
+    even rows apart, of the difference to the first group, which is kept. Reads REFERENCE_PIXEL and DO_NOT_USE of
+    ``pixeldq``; sets nothing. Zero frames are treated like groups; values of exactly 0 in them stay 0. Sums and
+    means are float64.
     """
     if is_irs2(ramp):
         raise InputError(f"{ramp.name}: refpix does not know the IRS2 readout; skip the step (refpix: skip: true)")
     full = full_detector(ramp.readout.instrument)
     if full.border_y == 0:
-        return Skipped(ramp, "the detector has no rows of reference pixels")
-    readout = ramp.readout
-    ny, nx = ramp.data.shape[2:]
-    if (
-        readout.xstart < 1
-        or readout.ystart < 1
-        or readout.xstart + nx - 1 > full.nx
-        or readout.ystart + ny - 1 > full.ny
-    ):
-        return Skipped(ramp, "the window does not lie on the detector")
-    window = DetectorWindow.of(readout, full.nx, full.border_x, full.outputs)
-    whole = (ny, nx) == (full.ny, full.nx)
+        return _correct_by_side_columns(ramp, full, odd_even_rows, siglimit)
+    kernels = _sirs_kernels(ramp, refs, full, gaussmooth, halfwidth) if refpix_algorithm == "sirs" else None
     options = BorderOptions(
         odd_even_columns=odd_even_columns,
         use_side_ref_pixels=use_side_ref_pixels,
@@ -122,14 +116,45 @@ def refpix(
         side_gain=side_gain,
         siglimit=siglimit,
         sigreject=sigreject,
-        kernels=_sirs_kernels(ramp, refs, whole, gaussmooth, halfwidth) if refpix_algorithm == "sirs" else None,
+        kernels=kernels,
     )
-    stacks = [(ramp.data.reshape(-1, ny, nx), False)]
-    if ramp.zeroframe is not None:
-        stacks.append((ramp.zeroframe, True))
+    return _correct_by_border(ramp, full, options)
+
+
+def _is_whole(ramp: Ramp, full: FullDetector) -> bool:
+    return ramp.data.shape[2:] == (full.ny, full.nx)
+
+
+def _correct_by_side_columns(ramp: Ramp, full: FullDetector, odd_even_rows: bool, siglimit: float) -> Ramp:
+    """Correct a detector that has reference columns only."""
+    if not _is_whole(ramp, full):
+        return Skipped(ramp, "windows of a detector without reference rows are not corrected")
+    done = correct_side_columns_inplace(
+        ramp.data,
+        ramp.pixeldq,
+        border=full.border_x,
+        outputs=full.outputs,
+        odd_even_rows=odd_even_rows,
+        limit=siglimit,
+    )
+    return ramp if done else Skipped(ramp, "no usable reference pixels")
+
+
+def _correct_by_border(ramp: Ramp, full: FullDetector, options: BorderOptions) -> Ramp:
+    """Correct groups and zero frames of a detector with a frame of reference pixels."""
+    readout = ramp.readout
+    ny, nx = ramp.data.shape[2:]
+    x1, y1 = readout.xstart + nx - 1, readout.ystart + ny - 1
+    if readout.xstart < 1 or readout.ystart < 1 or x1 > full.nx or y1 > full.ny:
+        return Skipped(ramp, "the window does not lie on the detector")
+    window = DetectorWindow.of(readout, full.nx, full.border_x, full.outputs)
+    whole = _is_whole(ramp, full)
     flags = ramp.pixeldq
     if readout.subarray in _EDGELESS_SUBARRAYS and not whole:
         flags = _declare_edges(flags)
+    stacks = [(ramp.data.reshape(-1, ny, nx), False)]
+    if ramp.zeroframe is not None:
+        stacks.append((ramp.zeroframe, True))
     for planes, keep_zeros in stacks:
         if ramp.key("MSTR_RD1") is not None:
             done = correct_flagged_inplace(planes, flags, window, options, by_amplifier=True, keep_zeros=keep_zeros)
@@ -150,9 +175,9 @@ def _declare_edges(pixeldq: np.ndarray) -> np.ndarray:
     return flags
 
 
-def _sirs_kernels(ramp: Ramp, refs: References, whole: bool, gaussmooth: float, halfwidth: int):
+def _sirs_kernels(ramp: Ramp, refs: References, full: FullDetector, gaussmooth: float, halfwidth: int):
     """Return the convolution kernels, or None where running medians are to be used instead."""
-    if not (whole and "FULL" in ramp.readout.subarray):
+    if not (_is_whole(ramp, full) and "FULL" in ramp.readout.subarray):
         log.info("the sirs algorithm is for full frames; running medians are used")
         return None
     if refs["sirskernel"] is None:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from jwstsm.core import dq
 from jwstsm.core.detector import DetectorWindow
-from jwstsm.stage1 import _dark_ramp, _refpix_nir, _refpix_statistics, _saturation_kernels, dark_current
+from jwstsm.stage1 import _dark_ramp, _refpix_miri, _refpix_nir, _refpix_statistics, _saturation_kernels, dark_current
 from jwstsm.stage1 import dq_init as dq_init_module
 from jwstsm.stage1 import ipc as ipc_module
 from jwstsm.stage1 import linearity as linearity_module
@@ -320,6 +320,15 @@ def test_levels_are_subtracted_by_column_section_and_row(transposed, keep_zeros)
     judge = (planes - (image.swapaxes(1, 2) if transposed else image)).astype(np.float32)
     if keep_zeros:
         judge[planes == 0] = 0
+    np.testing.assert_allclose(out, judge, rtol=1e-6, atol=1e-6)
+
+
+def test_interleaved_levels_are_subtracted_after_the_first_group():
+    rng = np.random.default_rng(14)
+    data, levels = counts(rng, (2, 3, 5, 9)), rng.normal(size=(2, 2, 2, 4))
+    (out, _), _ = both(_refpix_miri.subtract_interleaved_inplace, data, levels)
+    judge = data.copy()
+    judge[:, 1:] = data[:, 1:] - levels[:, :, np.arange(5)[:, None] % 2, np.arange(9) % 4]
     np.testing.assert_allclose(out, judge, rtol=1e-6, atol=1e-6)
 
 

@@ -243,6 +243,42 @@ def test_sirs_falls_back_to_running_medians_without_a_kernel_and_for_subarrays(c
     np.testing.assert_array_equal(ramp.data, same.data)
 
 
+def side_column_ramp():
+    """Return a MIRI full frame with a level per amplifier and row parity that changes from group to group."""
+    ramp = make_ramp(2, 3, 1024, 1032, INSTRUME="MIRI", DETECTOR="MIRIMAGE", FASTAXIS=1, SLOWAXIS=2, SUBARRAY="FULL")
+    rng = np.random.default_rng(4)
+    pixels = rng.integers(4000, 6000, (1024, 1032))
+    level = rng.integers(-30, 30, (2, 3, 2, 4))
+    rows, columns = np.arange(1024)[:, None] % 2, np.arange(1032) % 4
+    ramp.data[:] = pixels + level[:, :, rows, columns]
+    return ramp
+
+
+def test_side_columns_alone_remove_what_changes_since_the_first_group():
+    ramp = side_column_ramp()
+    first = ramp.data[:, :1].copy()
+    ramp.data[1, 2, 500, 500] += 77.0
+    ramp.data[:, 1:, ::50, 0] += 3000.0  # outliers
+    ramp.data[:, 1:, 7, 1028:] = 1e6
+    ramp.pixeldq[7, 1028:] = dq.DO_NOT_USE
+    refpix(ramp, FakeReferences({}))
+    change = ramp.data - first
+    assert change[1, 2, 500, 500] == 77.0
+    assert np.count_nonzero(change[:, :, :, 4:-4]) == 1
+    assert not change[:, 0].any()
+
+
+def test_side_columns_that_cannot_be_used_and_windows_without_rows_are_skipped():
+    ramp = side_column_ramp()
+    ramp.pixeldq[::2, 1] = dq.DO_NOT_USE
+    before = ramp.data.copy()
+    assert isinstance(refpix(ramp, FakeReferences({})), Skipped)
+    np.testing.assert_array_equal(ramp.data, before)
+    assert refpix(ramp, FakeReferences({}), odd_even_rows=False) is ramp
+    window = make_ramp(1, 3, 256, 256, INSTRUME="MIRI", DETECTOR="MIRIMAGE", SUBARRAY="SUB256", SUBSTRT1=413)
+    assert isinstance(refpix(window, FakeReferences({})), Skipped)
+
+
 def test_windows_off_the_detector_are_skipped_and_interleaved_frames_named():
     result = refpix(make_ramp(1, 1, 10, 10, SUBSTRT1=2045), NONE)
     assert isinstance(result, Skipped)
