@@ -134,16 +134,25 @@ def write_linearity(setup: Setup, path: Path) -> Path:
     q, c = (chip.quadratic, chip.cubic) if setup.effects.nonlinearity else (0 * chip.quadratic, 0 * chip.cubic)
     zero, one = np.zeros_like(q), np.ones_like(q)
     coefficients = np.stack([zero, one, q, c, zero]).astype(np.float32)
-    # series reversion of x + q x**2 + c x**3, good to the fifth power
-    inverse = [zero, one, -q, 2 * q**2 - c, 5 * q * c - 5 * q**3, 14 * q**4 + 3 * c**2 - 21 * q**2 * c]
     flags = setup.flags("NO_LIN_CORR")
     coefficients[:, flags != 0] = 0.0
     extensions = [("COEFFS", coefficients)]
     if setup.averaged:
-        extensions.append(("INV_COEFFS", np.stack(inverse).astype(np.float32)))
+        extensions.append(("INV_COEFFS", _inverse_linearity(chip) if setup.effects.nonlinearity else coefficients))
     return write_fits(
         path, setup.header("linearity", "LinearityModel"), *extensions, *dq_hdus(flags, "linearity", shuffle=False)
     )
+
+
+def _inverse_linearity(chip: Chip) -> np.ndarray:
+    """Polynomial from linear to measured counts, exact at Chebyshev nodes up to the full well; (6, ny, nx) float32."""
+    top = 1.05 * float((chip.full_well / chip.gain).max())
+    nodes = top * 0.5 * (1 - np.cos(np.pi * (np.arange(5) + 0.5) / 5))
+    measured = np.stack([chip.measured(np.full(chip.region.shape, node)) for node in nodes])
+    solve = np.linalg.inv((nodes[:, None] / top) ** np.arange(1, 6)) / top ** np.arange(1, 6)[:, None]
+    coefficients = np.zeros((6, *chip.region.shape), np.float32)
+    coefficients[1:] = np.tensordot(solve, measured, axes=1)
+    return coefficients
 
 
 def write_gain(setup: Setup, path: Path) -> Path:
