@@ -40,8 +40,8 @@ def forward_model(rng, nints, ngroups=NGROUPS, nframes=2, gap=1):
         nints, ngroups, NY, NX, SUBSTRT1=1, SUBSTRT2=200, NOUTPUTS=1, FASTAXIS=1, NFRAMES=nframes, GROUPGAP=gap
     )
     ramp.data[:] = bent[of_group].mean(axis=1) + bias + columns[:, :, None, :]
-    order = np.array([0, 1, 1, 2, 5, 14, 42])  # series of the inverse of x - c x**2
-    coefficients = np.stack([order[k] * curve ** max(0, k - 1) for k in range(7)])
+    order = np.array([0, 1, 1, 2, 5, 14, 42, 132, 429])  # series of the inverse of x - c x**2
+    coefficients = np.stack([order[k] * curve ** max(0, k - 1) for k in range(order.size)])
     inverse = np.stack([np.zeros((NY, NX)), np.ones((NY, NX)), -curve])
     mask = np.where(reference, dq.REFERENCE_PIXEL, 0).astype(np.uint32)
     refs = FakeReferences(
