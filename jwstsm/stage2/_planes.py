@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jwstsm.core import dq as dqbits
@@ -18,7 +20,7 @@ def as_cube(array: np.ndarray | None) -> np.ndarray:
         return np.empty((0, 0, 0), np.float32)
     if not array.flags.c_contiguous:
         raise ValueError("planes must be C-contiguous to be changed in place")
-    return array.reshape(-1, *array.shape[-2:])
+    return array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:])
 
 
 @njit(parallel=True)

@@ -48,11 +48,13 @@ def _clipped_bounds(values, count, sigma, maxiters):
     """Sort ``values[:count]`` in place and clip it about its median; return the first and last + 1 that stay.
 
     Values are clipped that are more than ``sigma`` standard deviations from the median, until none is or ``maxiters``
-    rounds are made (negative: no limit).
+    rounds are made (negative: no limit). The limits found last then decide about all values, so that one clipped in
+    an early round can come back.
     """
     part = values[:count]
     part.sort()
     first, last = 0, count
+    lowest, highest = -np.inf, np.inf
     rounds = 0
     while last > first and (maxiters < 0 or rounds < maxiters):
         rounds += 1
@@ -68,14 +70,20 @@ def _clipped_bounds(values, count, sigma, maxiters):
         for k in range(first, last):
             square += (part[k] - mean) ** 2
         width = sigma * np.sqrt(square / n)
+        lowest, highest = middle - width, middle + width
         low, high = first, last
-        while low < high and part[low] < middle - width:
+        while low < high and part[low] < lowest:
             low += 1
-        while high > low and part[high - 1] > middle + width:
+        while high > low and part[high - 1] > highest:
             high -= 1
         if low == first and high == last:
             break
         first, last = low, high
+    first, last = 0, count
+    while first < last and part[first] < lowest:
+        first += 1
+    while last > first and part[last - 1] > highest:
+        last -= 1
     return first, last
 
 
@@ -295,7 +303,7 @@ def bkg_subtract(
     sigma : float
         Clipping threshold [standard deviations].
     maxiters : int or None
-        Rounds of clipping; None goes on until nothing is clipped.
+        Rounds of clipping; None goes on until nothing is clipped, 0 clips nothing.
     soss_source_percentile : float
         For NIRISS SOSS spectra; no effect on images.
     soss_bkg_percentile : list of float or None
