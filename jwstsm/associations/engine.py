@@ -220,11 +220,14 @@ class Run:
             plans = [
                 plan for plan in self._planner.plans(exposure, self._direct) if plan.rule.allows(self._candidate[1])
             ]
-            for plan in plans:
-                self._first_pass(exposure, plan)
+            alone = [plan for plan in plans if not self._join(exposure, plan, remember=True)]
+            taken = frozenset()
             if exposure.role == "target_acquisition":
                 acquisitions.append((exposure, plans))
-                self._add_acquisition(exposure)
+                taken = self._add_acquisition(exposure)
+            for plan in alone:
+                if plan.rule not in taken:
+                    self._start(exposure, plan)
         for waiting in (self._again, self._last):
             for by_path in waiting.values():
                 for offers in by_path.values():
@@ -236,12 +239,8 @@ class Run:
             self._add_acquisition(exposure)
         return self.groups
 
-    def _first_pass(self, exposure: Exposure, plan: Plan) -> None:
-        index = self._index.get(plan.rule.name)
-        if index is None:
-            index = self._index[plan.rule.name] = Index(plan.rule)
-        if self._join(exposure, plan, remember=True):
-            return
+    def _start(self, exposure: Exposure, plan: Plan) -> None:
+        """Start a group with an exposure, if it may."""
         option = next((o for o in plan.options if o.path.founds), None)
         if option is None:
             return
@@ -252,7 +251,7 @@ class Run:
         group.last_role = exposure.role
         self.groups.append(group)
         self._admit(group, exposure, plan, plan.role)
-        index.insert(group)
+        self._index.setdefault(plan.rule.name, Index(plan.rule)).insert(group)
         self._remember(option.path, exposure, plan)
 
     def _join(self, exposure: Exposure, plan: Plan, *, remember: bool = False) -> bool:
@@ -318,15 +317,19 @@ class Run:
         elif path.again == "nonscience":
             self._last.setdefault(plan.rule.name, {}).setdefault(path, {})[exposure.index] = (exposure, plan)
 
-    def _add_acquisition(self, exposure: Exposure) -> None:
-        """Add a target acquisition to the level 3 groups of its program, instrument and observation."""
+    def _add_acquisition(self, exposure: Exposure) -> frozenset[Rule]:
+        """Add a target acquisition to the level 3 groups of its program, instrument and observation.
+
+        Returns the rules that have such groups: it does not start one of its own there.
+        """
         values = exposure.values
         if "is_imprt" in values:
-            return
-        key = (values.get("program"), values.get("instrume"), values.get("obs_num"))
-        for group in self._by_observation.get(key, ()):
+            return frozenset()
+        groups = self._by_observation.get((values.get("program"), values.get("instrume"), values.get("obs_num")), ())
+        for group in groups:
             if exposure.filename not in group.files:
                 group.add(exposure, "target_acquisition")
+        return frozenset(group.rule for group in groups)
 
 
 def _is_elsewhere(group: Group, option: Option) -> bool:

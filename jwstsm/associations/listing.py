@@ -85,7 +85,12 @@ def _short(rule: Rule) -> str:
 def _refusals(exposure: Exposure, level: int, rules: Sequence[Rule]) -> list[str]:
     """Return what each rule for this kind of exposure has against it."""
     kind = exposure.values.get("exp_type")
-    mine = [rule for rule in rules if rule.level == level and rule.kinds is not None and kind in rule.kinds]
+    mine = [
+        rule
+        for rule in rules
+        if rule.level == level
+        and (kind in rule.kinds if rule.kinds is not None else holds(rule.where, exposure.values))
+    ]
     if not mine and exposure.role == "target_acquisition" and level == 3:
         return ["no association of its observation to join"]
     if not mine:
