@@ -12,7 +12,7 @@ from jwstsm.wcs import transforms as t
 from jwstsm.wcs.asdftext import HEADER, PREFIX, Tagged, dump, load, tag_name
 from tests.unit.wcs.test_transforms import CASES, assert_same
 
-FLIGHT = Path("/work/shared/data/refs")
+FLIGHT = Path(__file__).resolve().parents[4] / "shared" / "data" / "refs"
 
 
 def through_text(transform: t.Transform) -> t.Transform:
