@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from jwstsm.wcs import transforms as t
 from jwstsm.wcs.asdftext import HEADER, PREFIX, Tagged, dump, load, tag_name
 from tests.unit.wcs.test_transforms import CASES, assert_same
 
-FLIGHT = Path(__file__).resolve().parents[4] / "shared" / "data" / "refs"
+DATA = Path(os.environ.get("JWSTSM_TEST_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
+FLIGHT = DATA / "refs"
 
 
 def through_text(transform: t.Transform) -> t.Transform:
