@@ -291,7 +291,7 @@ class Run:
         return blocked
 
     def _extend(self, index: Index, group: Group, option: Option, exposure: Exposure, plan: Plan) -> None:
-        role = option.path.as_role or plan.role
+        role = plan.rule.member_role(option.path, exposure)
         key = tuple(b if a is None else a for a, b in zip(group.key, option.key, strict=True))
         moves = key != group.key or (role == "science" and not group.has_science)
         if moves:

@@ -91,16 +91,24 @@ class Rule:
 
     def role_of(self, exposure: Exposure) -> str:
         """Return the role of an exposure in this rule."""
-        role = exposure.role
         if self.roles == "special":
             return "science"
         if self.roles == "auxiliary":
-            return role if role == "target_acquisition" else "science"
-        if self.level == 2 and role == "psf":
-            role = "science"
+            return exposure.role if exposure.role == "target_acquisition" else "science"
+        role = self._own_role(exposure)
         if self.roles == "direct" and role == "science" and exposure.values.get("exp_type", "").endswith("_image"):
             return "direct_image"
         return role
+
+    def member_role(self, path: Path, exposure: Exposure) -> str:
+        """Return the role of an exposure that joins on a path."""
+        if path.as_role == "own":
+            return self._own_role(exposure)
+        role = self.role_of(exposure)
+        return path.as_role if path.as_role and role == "science" else role
+
+    def _own_role(self, exposure: Exposure) -> str:
+        return "science" if self.level == 2 and exposure.role == "psf" else exposure.role
 
     def allows(self, candidate_type: str) -> bool:
         """Return whether associations of this rule can be made for a candidate of this type."""
