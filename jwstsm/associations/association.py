@@ -124,7 +124,9 @@ class Association:
     def is_degraded(self) -> bool:
         """Whether something is known to be wrong with a member."""
         return any(
-            m.exposerr is not None and m.exposerr.lower() not in UNDEFINED for p in self.products for m in p.members
+            m.exposerr is not None and str(m.exposerr).lower() not in UNDEFINED
+            for p in self.products
+            for m in p.members
         )
 
     def to_dict(self) -> dict:
@@ -177,18 +179,38 @@ def write(associations: Iterable[Association], folder: str | os.PathLike[str]) -
     list of Path
         The files, in the order of the associations.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = os.fspath(folder)
+    os.makedirs(folder, exist_ok=True)
     paths = []
     for association in associations:
         content = association.to_dict()
-        path = folder / association.filename
-        validate(content, str(path))
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
-        partial.replace(path)
-        paths.append(path)
+        name = association.filename
+        path = os.path.join(folder, name)
+        if not _is_sound(association):  # the schema takes ten times longer; it finds the words
+            validate(content, path)
+        partial = os.path.join(folder, f".{name}.{os.getpid()}")
+        with open(partial, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps(content, indent=4) + "\n")
+        os.replace(partial, path)
+        paths.append(Path(path))
     return paths
+
+
+def _is_sound(association: Association) -> bool:
+    """Return whether an association surely follows the schema: all texts are there and of the right type."""
+    texts = [association.type, association.rule, association.pool, association.program, association.target]
+    members = [member for product in association.products for member in product.members]
+    texts += [text for product in association.products for text in (product.name,)]
+    texts += [text for member in members for text in (member.expname, member.exptype)]
+    optional = [association.version_id, *(member.exposerr for member in members)]
+    return (
+        bool(association.products)
+        and all(product.members for product in association.products)
+        and association.asn_id.isalnum()
+        and all(type(text) is str and text for text in texts)
+        and all(text is None or type(text) is str for text in optional)
+        and all(member.candidate is None or type(member.candidate) is str for member in members)
+    )
 
 
 def read(path: str | os.PathLike[str]) -> Association:

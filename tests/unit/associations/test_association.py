@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from jwstsm.associations import Association, AssociationError, Member, Product, generate, read, validate, write
-from tests.unit.associations.rows import pool, row
+from tests.unit.associations.rows import MODES, pool, row
 
 
 def test_files_are_named_after_program_candidate_type_and_number_with_an_optional_stamp():
@@ -83,6 +85,43 @@ def test_an_invalid_association_is_not_written(tmp_path):
     with pytest.raises(AssociationError, match="members"):
         write([empty], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda a: a.products.clear(),
+        lambda a: a.products[0].members.clear(),
+        lambda a: setattr(a, "asn_id", "o-1"),
+        lambda a: setattr(a, "version_id", 1),
+        lambda a: setattr(a.products[0], "name", ""),
+        lambda a: setattr(a.products[0].members[0], "expname", None),
+        lambda a: setattr(a.products[0].members[0], "exposerr", 1),
+        lambda a: setattr(a.products[0].members[0], "candidate", 1),
+    ],
+)
+def test_the_quick_check_before_writing_lets_nothing_pass_that_the_schema_refuses(tmp_path, spoil):
+    (association,) = generate(pool(row("miri", 1)), levels=[3])
+    validate(association.to_dict(), "sound")
+    spoil(association)
+    with pytest.raises(AssociationError):
+        validate(association.to_dict(), "spoilt")
+    with pytest.raises(AssociationError):
+        write([association], tmp_path)
+
+
+def test_every_mode_passes_the_schema():
+    for association in generate(pool(*(row(mode, n) for n, mode in enumerate(MODES)))):
+        validate(association.to_dict(), association.filename)
+
+
+def test_reading_and_grouping_pools_imports_nothing_heavy():
+    code = (
+        "import sys, jwstsm.associations\n"
+        "heavy = {'numpy', 'astropy', 'snakemake', 'jsonschema', 'asdf', 'numba', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_validation_names_the_place():
