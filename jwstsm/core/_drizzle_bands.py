@@ -103,7 +103,7 @@ def drizzle_bands(
         y1 = min(y0 + _BAND, span[1])
         sums = np.zeros((y1 - y0, width, 1 + values.shape[2]))
         band_dq = np.zeros((y1 - y0, width) if dq.size > 0 else (0, 0), np.uint32)
-        edge = np.zeros(width + 2)
+        edge = np.zeros((y1 - y0, width + 2))
         for j in range(first, last):
             for r in range(extents.shape[1]):
                 # extents are in map coordinates, where pixel c is centred on c

@@ -8,9 +8,9 @@ All kernels share one signature; :func:`spread` calls them by number:
 - ``par`` = (pixfrac, scale, x_off, y_off, order): the offsets turn map coordinates into ones where output pixel ``c``
   of the window covers [c, c + 1);
 - ``[y0, y1)`` the band's rows of the window, ``width`` its columns;
-- ``nlin`` how many values enter linearly (the rest with squared weights);
-- ``edge`` scratch of width + 2; ``sums`` (y1 - y0, width, 1 + nval) float64 and ``out_dq`` (y1 - y0, width) uint32 or
-  (0, 0), which are added to.
+- ``nlin`` how many values enter linearly, at least the first (the rest with squared weights);
+- ``edge`` scratch (y1 - y0, width + 2) of zeros, left so;
+- ``sums`` (y1 - y0, width, 1 + nval) float64 and ``out_dq`` (y1 - y0, width) uint32 or (0, 0), which are added to.
 
 Only rows of the band are written, in the order of the input pixels: the bits of an output pixel do not depend on how
 the output is cut into bands, tiles or threads.
@@ -35,68 +35,68 @@ _SLIVER = 1e-12  # overlaps below this share of an input pixel are rounding nois
 def _deposit(values, dq, j, i, amount, row, column, nlin, sums, out_dq):
     """Add one input pixel to one output pixel with weight ``amount``."""
     sums[row, column, 0] += amount
-    for p in range(nlin):
-        sums[row, column, 1 + p] += amount * values[j, i, p]
-    for p in range(nlin, values.shape[2]):
-        sums[row, column, 1 + p] += amount * amount * values[j, i, p]
+    sums[row, column, 1] += amount * values[j, i, 0]
+    if nlin == 4:  # data and three variances: the usual case, written out for speed
+        sums[row, column, 2] += amount * values[j, i, 1]
+        sums[row, column, 3] += amount * values[j, i, 2]
+        sums[row, column, 4] += amount * values[j, i, 3]
+    else:
+        for p in range(1, nlin):
+            sums[row, column, 1 + p] += amount * values[j, i, p]
+        for p in range(nlin, values.shape[2]):
+            sums[row, column, 1 + p] += amount * amount * values[j, i, p]
     if dq.size > 0:
         out_dq[row, column] |= dq[j, i]
 
 
 @njit
-def _add_edge(x1, y1, x2, y2, bottom, first, last, edge):
-    """Add one side of a polygon to the running overlap of the cells ``first`` .. ``last`` of one row of cells.
+def _add_edge(x1, y1, x2, y2, r0, r1, c0, c1, edge):
+    """Add one side of a polygon to the running overlaps of the cells (rows ``r0`` to ``r1``, columns ``c0`` to ``c1``).
 
-    The row is [bottom, bottom + 1). The prefix sum of ``edge`` is afterwards the signed area of the polygon in each
-    cell: a side adds, to its own cell, its height times the part of the cell to its right, and its full height to all
-    cells further right.
+    The prefix sum of a row of ``edge`` (its row 0 is ``r0``) is afterwards the signed area of the polygon in each cell:
+    a side adds, to its own cell, its height times the part of the cell to its right, and its full height to all cells
+    further right.
     """
     if y1 == y2:
         return
-    top = bottom + 1.0
-    if y1 < y2:
-        low, high, sign = max(y1, bottom), min(y2, top), 1.0
-    else:
-        low, high, sign = max(y2, bottom), min(y1, top), -1.0
-    if high <= low:
-        return
     slope = (x2 - x1) / (y2 - y1)
-    xa, xb = x1 + (low - y1) * slope, x1 + (high - y1) * slope
-    height = (high - low) * sign
-    xl, xr = min(xa, xb), max(xa, xb)
-    left, right = float(first), float(last + 1)
-    if xl >= right:
-        return
-    if xr <= left:
-        edge[first] += height
-        return
-    cell, final = math.floor(xl), math.floor(xr)
-    if cell == final and cell >= first:
-        middle = 0.5 * (xl + xr) - cell
-        edge[cell] += height * (1.0 - middle)
-        edge[cell + 1] += height * middle
-        return
-    per_x = height / (xr - xl)
-    if xl < left:
-        edge[first] += per_x * (left - xl)
-        xl, cell = left, first
-    if final > last:
-        final, xr = last, right
-    while cell <= final:
-        start, stop = max(xl, float(cell)), min(xr, cell + 1.0)
-        part = per_x * (stop - start)
-        middle = 0.5 * (start + stop) - cell
-        edge[cell] += part * (1.0 - middle)
-        edge[cell + 1] += part * middle
-        cell += 1
+    if y1 < y2:
+        bottom, top, sign = y1, y2, 1.0
+    else:
+        bottom, top, sign = y2, y1, -1.0
+    left, right = float(c0), float(c1 + 1)
+    for r in range(max(math.floor(bottom), r0), min(math.floor(top), r1) + 1):
+        low, high = max(bottom, float(r)), min(top, r + 1.0)
+        xa, xb = x1 + (low - y1) * slope, x1 + (high - y1) * slope
+        height = (high - low) * sign
+        xl, xr = min(xa, xb), max(xa, xb)
+        cell, final = math.floor(xl), math.floor(xr)
+        row = r - r0
+        if cell == final and cell >= c0 and cell <= c1:
+            part = height * (0.5 * (xl + xr) - cell)
+            edge[row, cell] += height - part
+            edge[row, cell + 1] += part
+        elif xr <= left:
+            edge[row, c0] += height
+        elif xl < right and xr > xl:
+            per_x = height / (xr - xl)
+            if xl < left:
+                edge[row, c0] += per_x * (left - xl)
+                xl, cell = left, c0
+            for c in range(cell, min(final, c1) + 1):
+                start, stop = max(xl, float(c)), min(xr, c + 1.0)
+                part = per_x * (stop - start)
+                beyond = part * (0.5 * (start + stop) - c)
+                edge[row, c] += part - beyond
+                edge[row, c + 1] += beyond
 
 
 @njit(inline="always")
 def _between(pixmap, j, i, v, u, axis):
     """Interpolate the map bilinearly at (row j + v, column i + u); outside [0, 1] it extrapolates."""
-    lower = (1.0 - u) * pixmap[j, i, axis] + u * pixmap[j, i + 1, axis]
-    upper = (1.0 - u) * pixmap[j + 1, i, axis] + u * pixmap[j + 1, i + 1, axis]
-    return (1.0 - v) * lower + v * upper
+    lower = pixmap[j, i, axis] + u * (pixmap[j, i + 1, axis] - pixmap[j, i, axis])
+    upper = pixmap[j + 1, i, axis] + u * (pixmap[j + 1, i + 1, axis] - pixmap[j + 1, i, axis])
+    return lower + v * (upper - lower)
 
 
 @njit
@@ -108,19 +108,27 @@ def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge
     # corners come from the map of the pixel centres around them; at the rim of the image its own cell extrapolates
     j_low, j_up = min(max(j - 1, 0), nrow - 2), min(j, nrow - 2)
     v_low, v_up = j - half - j_low, j + half - j_up
+    shared = -1  # pixel whose right corners are at hand; whole pixels share them with their neighbour
+    xb, yb, xc, yc = 0.0, 0.0, 0.0, 0.0
     for i in range(i0, i1):
         if not weight[j, i] > 0.0:
             continue
-        i_left, i_right = max(i - 1, 0), min(i, ncol - 2)
-        u_left, u_right = i - half - i_left, i + half - i_right
-        xa = _between(pixmap, j_low, i_left, v_low, u_left, 0) + x_off
-        ya = _between(pixmap, j_low, i_left, v_low, u_left, 1) + y_off
-        xb = _between(pixmap, j_low, i_right, v_low, u_right, 0) + x_off
-        yb = _between(pixmap, j_low, i_right, v_low, u_right, 1) + y_off
-        xc = _between(pixmap, j_up, i_right, v_up, u_right, 0) + x_off
-        yc = _between(pixmap, j_up, i_right, v_up, u_right, 1) + y_off
-        xd = _between(pixmap, j_up, i_left, v_up, u_left, 0) + x_off
-        yd = _between(pixmap, j_up, i_left, v_up, u_left, 1) + y_off
+        if shared == i - 1 and half == 0.5 and i > i0:
+            xa, ya, xd, yd = xb, yb, xc, yc
+        else:
+            k = max(i - 1, 0)
+            u = i - half - k
+            xa = _between(pixmap, j_low, k, v_low, u, 0) + x_off
+            ya = _between(pixmap, j_low, k, v_low, u, 1) + y_off
+            xd = _between(pixmap, j_up, k, v_up, u, 0) + x_off
+            yd = _between(pixmap, j_up, k, v_up, u, 1) + y_off
+        k = min(i, ncol - 2)
+        u = i + half - k
+        xb = _between(pixmap, j_low, k, v_low, u, 0) + x_off
+        yb = _between(pixmap, j_low, k, v_low, u, 1) + y_off
+        xc = _between(pixmap, j_up, k, v_up, u, 0) + x_off
+        yc = _between(pixmap, j_up, k, v_up, u, 1) + y_off
+        shared = i
         area = 0.5 * ((xc - xa) * (yd - yb) - (xd - xb) * (yc - ya))
         if not (abs(area) > 0.0 and abs(area) < np.inf):  # also where the map is NaN
             continue
@@ -130,19 +138,19 @@ def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge
             continue
         c0, c1 = math.floor(max(x_min, 0.0)), math.floor(min(x_max, width - 0.5))
         r0, r1 = math.floor(max(y_min, y0)), math.floor(min(y_max, y1 - 0.5))
+        _add_edge(xa, ya, xb, yb, r0, r1, c0, c1, edge)
+        _add_edge(xb, yb, xc, yc, r0, r1, c0, c1, edge)
+        _add_edge(xc, yc, xd, yd, r0, r1, c0, c1, edge)
+        _add_edge(xd, yd, xa, ya, r0, r1, c0, c1, edge)
+        per_area = -1.0 / area
         for r in range(r0, r1 + 1):
-            for c in range(c0, c1 + 2):
-                edge[c] = 0.0
-            _add_edge(xa, ya, xb, yb, float(r), c0, c1, edge)
-            _add_edge(xb, yb, xc, yc, float(r), c0, c1, edge)
-            _add_edge(xc, yc, xd, yd, float(r), c0, c1, edge)
-            _add_edge(xd, yd, xa, ya, float(r), c0, c1, edge)
-            overlap = 0.0
+            share = 0.0
             for c in range(c0, c1 + 1):
-                overlap += edge[c]
-                share = -overlap / area
+                share += edge[r - r0, c] * per_area
+                edge[r - r0, c] = 0.0
                 if share > _SLIVER:
                     _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+            edge[r - r0, c1 + 1] = 0.0
 
 
 @njit

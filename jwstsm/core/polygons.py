@@ -129,19 +129,16 @@ def fill(polygon: np.ndarray, shape: tuple[int, int]) -> Spans:
     corner = np.rint(polygon - base) + np.rint(base)
     start, step = corner, np.roll(corner, -1, axis=0) - corner
     low, high = np.minimum(start[:, 1], start[:, 1] + step[:, 1]), np.maximum(start[:, 1], start[:, 1] + step[:, 1])
-    first, last = int(low.min()), int(high.max())
-    rows, starts, stops = [], [], []
-    for y in range(max(first, 0), min(last, ny - 1) + 1):
-        at = min(y, last - 1)  # the last row takes the edges of the row before
-        active = (low <= at) & (high > at)
-        crossing = np.sort(np.ceil((y - start[active, 1]) / step[active, 1] * step[active, 0] + start[active, 0]))
-        for a, b in zip(crossing[::2], crossing[1::2], strict=False):
-            begin, end = max(0, int(a)), min(int(b), nx - 1) + 1
-            if end > begin:
-                rows.append(y)
-                starts.append(begin)
-                stops.append(end)
-    return Spans(*[np.array(v, np.int64) for v in (rows, starts, stops)])
+    rows = np.arange(max(int(low.min()), 0), min(int(high.max()), ny - 1) + 1)
+    at = np.minimum(rows, high.max() - 1)  # the last row takes the edges of the row before
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = np.ceil((rows[:, None] - start[:, 1]) / step[:, 1] * step[:, 0] + start[:, 0])
+    crossing[(low > at[:, None]) | (high <= at[:, None])] = np.inf
+    crossing.sort(axis=1)
+    begin = np.maximum(crossing[:, 0:-1:2], 0.0)
+    end = np.minimum(crossing[:, 1::2], nx - 1) + 1
+    row, pair = np.nonzero(np.isfinite(begin) & (end > begin))
+    return Spans(rows[row], begin[row, pair].astype(np.int64), end[row, pair].astype(np.int64))
 
 
 def merge(spans: Sequence[Spans], shape: tuple[int, int]) -> Spans:

@@ -19,18 +19,18 @@ from jwstsm.core.compiled import njit, prange
 __all__ = ["BLOCK", "Moments", "SkyStatistic", "clipped_moments", "median", "sky_statistic"]
 
 BLOCK = 1 << 16
+_COUNTERS = 4  # histograms filled side by side
 _SMALLEST_RANGE = 10.0 * float(np.finfo(np.float32).eps)
 
 
 class Moments(NamedTuple):
-    """Mean, median, standard deviation (``ddof`` as asked), extremes and number of the values that survive clipping."""
+    """Mean, standard deviation and number of the values that survive clipping, and the limits they lie in."""
 
     mean: float
-    median: float
     std: float
+    count: int
     low: float
     high: float
-    count: int
 
 
 class SkyStatistic(NamedTuple):
@@ -40,56 +40,89 @@ class SkyStatistic(NamedTuple):
     count: int
 
 
+@njit
+def _block_sums(values, start, stop, low, high, skip_zero, centre, out):
+    """Sum ``v - centre``, its square and the number of values in limits, in four lanes to keep the adder busy."""
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
+    n0, n1, n2, n3 = 0, 0, 0, 0
+    zero = np.float32(0.0)
+    for k in range(start, stop - 3, 4):
+        a, b, c, d = values[k], values[k + 1], values[k + 2], values[k + 3]
+        if a >= low and a <= high and not (skip_zero and a == zero):
+            s0 += a - centre
+            q0 += (a - centre) * (a - centre)
+            n0 += 1
+        if b >= low and b <= high and not (skip_zero and b == zero):
+            s1 += b - centre
+            q1 += (b - centre) * (b - centre)
+            n1 += 1
+        if c >= low and c <= high and not (skip_zero and c == zero):
+            s2 += c - centre
+            q2 += (c - centre) * (c - centre)
+            n2 += 1
+        if d >= low and d <= high and not (skip_zero and d == zero):
+            s3 += d - centre
+            q3 += (d - centre) * (d - centre)
+            n3 += 1
+    for k in range(stop - (stop - start) % 4, stop):
+        a = values[k]
+        if a >= low and a <= high and not (skip_zero and a == zero):
+            s0 += a - centre
+            q0 += (a - centre) * (a - centre)
+            n0 += 1
+    out[0], out[1], out[2] = (s0 + s1) + (s2 + s3), (q0 + q1) + (q2 + q3), float((n0 + n1) + (n2 + n3))
+
+
 @njit(parallel=True)
 def _moments(values, low, high, skip_zero):
-    """Return count, mean, sum of squared deviations, minimum and maximum of the values in [low, high]."""
+    """Return count, mean and sum of squared deviations of the values in [low, high]."""
     n = values.size
     nblocks = (n + BLOCK - 1) // BLOCK
-    part = np.zeros((nblocks, 4))
-    number = np.zeros(nblocks, np.int64)
+    part = np.zeros((nblocks, 3))
     for b in prange(nblocks):
-        total, count = 0.0, 0
-        lowest, highest = np.inf, -np.inf
-        for k in range(b * BLOCK, min(n, (b + 1) * BLOCK)):
-            v = values[k]
-            if v >= low and v <= high and not (skip_zero and v == 0.0):
-                total += v
-                count += 1
-                lowest = min(lowest, v)
-                highest = max(highest, v)
-        centre = total / count if count else 0.0
-        square = 0.0
-        for k in range(b * BLOCK, min(n, (b + 1) * BLOCK)):
-            v = values[k]
-            if v >= low and v <= high and not (skip_zero and v == 0.0):
-                square += (v - centre) ** 2
-        number[b] = count
-        part[b, 0], part[b, 1], part[b, 2], part[b, 3] = centre, square, lowest, highest
-    count, mean, square = 0, 0.0, 0.0
-    lowest, highest = np.inf, -np.inf
+        start, stop = b * BLOCK, min(n, (b + 1) * BLOCK)
+        _block_sums(values, start, stop, low, high, skip_zero, 0.0, part[b])
+        if part[b, 2] > 0.0:
+            # a second look at the block, still in the cache, about its own mean
+            centre = part[b, 0] / part[b, 2]
+            _block_sums(values, start, stop, low, high, skip_zero, centre, part[b])
+            part[b, 1] -= part[b, 0] * part[b, 0] / part[b, 2]
+            part[b, 0] = centre + part[b, 0] / part[b, 2]
+    count, mean, square = 0.0, 0.0, 0.0
     for b in range(nblocks):  # Chan's update: stable, and in a fixed order
-        if number[b]:
-            both = count + number[b]
+        if part[b, 2] > 0.0:
+            both = count + part[b, 2]
             step = part[b, 0] - mean
-            mean += step * number[b] / both
-            square += part[b, 1] + step * step * count * number[b] / both
+            mean += step * part[b, 2] / both
+            square += part[b, 1] + step * step * count * part[b, 2] / both
             count = both
-            lowest = min(lowest, part[b, 2])
-            highest = max(highest, part[b, 3])
-    return count, mean, square, lowest, highest
+    return int(count), mean, square
+
+
+@njit
+def _extremes(values, low, high):
+    """Return the lowest and the highest of the values in [low, high]; infinities, crossed, if there are none."""
+    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+    for k in range(values.size):
+        v = values[k]
+        if v >= low and v <= high:
+            lowest = min(lowest, v)
+            highest = max(highest, v)
+    return lowest, highest
 
 
 @njit(parallel=True)
 def _bit_counts(values, keys, low, high, skip_zero, prefix, use_prefix):
     """Count values in [low, high] by the upper 16 bits of their ordered key, or by the lower 16 under one prefix."""
     n = values.size
-    nblocks = min(64, (n + BLOCK - 1) // BLOCK)
+    nblocks = max(1, min(_COUNTERS, n // BLOCK))
     size = (n + nblocks - 1) // nblocks
     counts = np.zeros((nblocks, 1 << 16), np.int64)
     for b in prange(nblocks):
         for k in range(b * size, min(n, (b + 1) * size)):
             v = values[k]
-            if v >= low and v <= high and not (skip_zero and v == 0.0):
+            if v >= low and v <= high and not (skip_zero and v == np.float32(0.0)):
                 key = keys[k]
                 key = ~key if key & np.uint32(0x80000000) else key | np.uint32(0x80000000)
                 if not use_prefix:
@@ -104,17 +137,21 @@ def _flat32(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, np.float32).reshape(-1)
 
 
-def _ranked(values: np.ndarray, rank: int, low: float, high: float, skip_zero: bool) -> float:
-    """Return the value of a given rank (0 is the smallest) by two histograms of the float's bit pattern: exact."""
+def _ranked(values: np.ndarray, ranks: list[int], low: float, high: float, skip_zero: bool) -> list[float]:
+    """Return the values of given ranks (0 is the smallest) by two histograms of the float's bit pattern: exact."""
     keys = values.view(np.uint32)
-    coarse = _bit_counts(values, keys, low, high, skip_zero, np.uint32(0), False)
-    edges = np.cumsum(coarse)
-    upper = int(np.searchsorted(edges, rank, side="right"))
-    inside = rank - (int(edges[upper - 1]) if upper else 0)
-    fine = np.cumsum(_bit_counts(values, keys, low, high, skip_zero, np.uint32(upper), True))
-    key = (upper << 16) | int(np.searchsorted(fine, inside, side="right"))
-    bits = key & 0x7FFFFFFF if key & 0x80000000 else ~key & 0xFFFFFFFF
-    return float(np.uint32(bits).view(np.float32))
+    edges = np.cumsum(_bit_counts(values, keys, low, high, skip_zero, np.uint32(0), False))
+    fine: dict[int, np.ndarray] = {}
+    out = []
+    for rank in ranks:
+        upper = int(np.searchsorted(edges, rank, side="right"))
+        if upper not in fine:
+            fine[upper] = np.cumsum(_bit_counts(values, keys, low, high, skip_zero, np.uint32(upper), True))
+        inside = rank - (int(edges[upper - 1]) if upper else 0)
+        key = (upper << 16) | int(np.searchsorted(fine[upper], inside, side="right"))
+        bits = key & 0x7FFFFFFF if key & 0x80000000 else ~key & 0xFFFFFFFF
+        out.append(float(np.uint32(bits).view(np.float32)))
+    return out
 
 
 def median(
@@ -138,15 +175,15 @@ def median(
     float
         NaN for an empty sample.
     """
-    flat = _flat32(values)
+    flat, low, high = _flat32(values), np.float32(low), np.float32(high)
     if count is None:
-        count = int(_moments(flat, low, high, skip_zero)[0])
+        count = _moments(flat, low, high, skip_zero)[0]
     if count == 0:
         return float("nan")
-    upper = _ranked(flat, count // 2, low, high, skip_zero)
     if count % 2:
-        return upper
-    return float(np.float32(np.float32(_ranked(flat, count // 2 - 1, low, high, skip_zero)) + np.float32(upper)) / 2)
+        return _ranked(flat, [count // 2], low, high, skip_zero)[0]
+    first, second = _ranked(flat, [count // 2 - 1, count // 2], low, high, skip_zero)
+    return float((np.float32(first) + np.float32(second)) / np.float32(2))
 
 
 def clipped_moments(
@@ -170,28 +207,24 @@ def clipped_moments(
     Returns
     -------
     Moments
-        All NaN, count 0, for an empty sample.
+        NaN, count 0, for an empty sample.
     """
     flat = _flat32(values)
-    limit = float(np.finfo(np.float32).max)
-    low, high = -limit, limit
-    count, mean, square, smallest, largest = _moments(flat, low, high, skip_zero)
+    high = np.finfo(np.float32).max
+    low = -high
+    count, mean, square = _moments(flat, low, high, skip_zero)
     for _ in range(maxiters):
         if count == 0:
-            break
+            return Moments(float("nan"), float("nan"), 0, float(low), float(high))
         centre = median(flat, low=low, high=high, count=count, skip_zero=skip_zero)
         spread = sigma * np.sqrt(square / count)
         # once a value is rejected it stays rejected, hence the running limits
-        low, high = max(low, centre - spread), min(high, centre + spread)
+        low, high = max(low, np.float32(centre - spread)), min(high, np.float32(centre + spread))
         before = count
-        count, mean, square, smallest, largest = _moments(flat, low, high, skip_zero)
+        count, mean, square = _moments(flat, low, high, skip_zero)
         if count == before:
             break
-    if count == 0:
-        return Moments(*[float("nan")] * 5, 0)
-    middle = median(flat, low=low, high=high, count=count, skip_zero=skip_zero)
-    spread = float(np.sqrt(square / max(count - ddof, 1)))
-    return Moments(float(mean), middle, spread, float(smallest), float(largest), int(count))
+    return Moments(float(mean), float(np.sqrt(square / max(count - ddof, 1))), int(count), float(low), float(high))
 
 
 @njit
@@ -274,18 +307,20 @@ def sky_statistic(
     flat = _flat32(values)
     if flat.size == 0:
         return None
-    _, _, _, smallest, largest = _moments(flat, -np.inf, np.inf, False)
-    lower = smallest if lower is None else lower
-    upper = largest if upper is None else upper
+    smallest, largest = _extremes(flat, np.float32(-np.inf), np.float32(np.inf))
+    lower = float(smallest) if lower is None else lower
+    upper = float(largest) if upper is None else upper
     low, high = np.float32(lower), np.float32(upper)
     for iteration in range(nclip + 1):
-        count, mean, square, first, last = _moments(flat, low, high, False)
+        count, mean, square = _moments(flat, low, high, False)
         if count == 0:
             return None
-        mean, spread = np.float32(mean), np.float32(np.sqrt(square / (count - 1))) if count > 1 else np.float32("nan")
+        # single precision as in the source, so that limits and histogram agree with it
+        mean, spread = np.float32(mean), np.float32(np.sqrt(square / (count - 1)) if count > 1 else np.nan)
         if iteration < nclip and np.isfinite(spread):
             low = np.float32(max(lower, float(mean) - lsigma * float(spread)))
             high = np.float32(min(upper, float(mean) + usigma * float(spread)))
+    first, last = _extremes(flat, low, high)
     # the source starts its search for the extremes at the first pixel, so that a limit replaces the extreme on a side
     # where that pixel was rejected; kept for the same reason as the width of the bins
     first, last = (low if flat[0] < low else first), (high if flat[0] > high else last)
