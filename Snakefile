@@ -39,20 +39,19 @@ localrules:
     associations,
 
 
+rule all:
+    """Everything that the stages in config.yaml ask for, and the report."""
+    input:
+        "report/index.html",
+        lambda wildcards: targets(program, plan),
+
+
 include: "rules/references.smk"
 include: "rules/detector1.smk"
 include: "rules/associations.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"
 include: "rules/report.smk"
-
-
-rule all:
-    """Everything that the stages in config.yaml ask for, and the report."""
-    default_target: True
-    input:
-        "report/index.html",
-        lambda wildcards: targets(program, plan),
 
 
 rule stage1:

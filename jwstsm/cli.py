@@ -13,9 +13,9 @@ from jwstsm.errors import ConfigError, InputError, JwstsmError
 __all__ = ["main"]
 
 _SNAKEFILE = """\
-# Makes everything that config.yaml in this folder asks for: snakemake --cores 16
 from jwstsm.workflow import snakefile
 include: snakefile()
+rule program: input: rules.all.input
 """
 
 

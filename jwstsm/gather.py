@@ -420,7 +420,7 @@ def run_association(
     combine(context(cleaned), out["i2d.fits"])
     catalog, segments = folder / f"{name}_cat.ecsv", folder / f"{name}_segm.fits"
     last = context([out["i2d.fits"]])
-    if not last.step("source_catalog")[1]["skip"]:
+    if "source_catalog" in names and not last.step("source_catalog")[1]["skip"]:
         catalog_sources(last, out["i2d.fits"], catalog, segments)
     if record is not None:
         write_record(record, pipeline, Path(f"{name}_asn"), records, time.time() - start, preset)

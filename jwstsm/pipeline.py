@@ -108,6 +108,7 @@ class Run:
             status, reason, result = "SKIPPED", result.reason, result.product
         for each in result.values() if isinstance(result, dict) else [result]:
             self._record(one, each, status, reason, options, references.used, seconds)
+            seconds = 0.0  # counted once, whatever the number of products
         return result
 
     def _with_overrides(self, options: Mapping[str, Any]) -> References:
@@ -126,7 +127,7 @@ class Run:
         for kind, name in used.items():
             keyword = keyword_of(kind)
             if keyword:
-                product.primary[keyword] = (name, f"{kind} reference file"[: max(0, 65 - len(name))])
+                product.primary[keyword] = name
         record = {"name": one.name, "status": status}
         if reason:
             record["reason"] = reason
@@ -145,7 +146,8 @@ class Run:
             )
         level = logging.DEBUG if reason == "switched off" else logging.INFO
         why = f": {reason}" if reason else ""
-        log.log(level, "%s %s %s in %.2f s%s", product.name, one.name, status, seconds, why)
+        if seconds or status != "COMPLETE":
+            log.log(level, "%s %s %s in %.2f s%s", product.name, one.name, status, seconds, why)
         return product
 
     def _in_blocks(self, path: Path, header: Mapping, leading: Sequence[Step]) -> dict[str, Product]:

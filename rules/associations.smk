@@ -8,14 +8,14 @@ checkpoint associations:
     output:
         pool="asn/pool.csv",
         index="asn/index.json",
-    params:
-        edits=program.config["asn"],
     log:
         "logs/associations.log",
     benchmark:
         "benchmarks/associations.tsv"
     conda:
         "../envs/jwstsm.yaml"
+    params:
+        edits=program.config["asn"],
     script:
         "../scripts/associations.py"
 

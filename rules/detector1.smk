@@ -8,18 +8,20 @@ rule detector1:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",
         record="logs/detector1/{exposure}.json",
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: program.options("detector1", wildcards.exposure),
     log:
         "logs/detector1/{exposure}.log",
     benchmark:
         "benchmarks/detector1/{exposure}.tsv"
-    threads: 2
-    resources:
-        mem_mb=lambda wildcards, attempt: program.memory_mb(wildcards.exposure, "detector1", attempt),
-        runtime=20,
     conda:
         "../envs/jwstsm.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: program.memory_mb(
+            wildcards.exposure, "detector1", attempt
+        ),
+        runtime=20,
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: program.options("detector1", wildcards.exposure),
     script:
         "../scripts/detector1.py"

@@ -8,21 +8,23 @@ rule image2:
         cal="stage2/{exposure}_cal.fits",
         i2d="stage2/{exposure}_i2d.fits",
         record="logs/image2/{exposure}.json",
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: program.options("image2", wildcards.exposure),
-    wildcard_constraints:
-        exposure=program.image2_pattern("both"),
     log:
         "logs/image2/{exposure}.log",
     benchmark:
         "benchmarks/image2/{exposure}.tsv"
-    threads: 2
-    resources:
-        mem_mb=lambda wildcards, attempt: program.memory_mb(wildcards.exposure, "image2", attempt),
-        runtime=10,
+    wildcard_constraints:
+        exposure=program.image2_pattern("both"),
     conda:
         "../envs/jwstsm.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: program.memory_mb(
+            wildcards.exposure, "image2", attempt
+        ),
+        runtime=10,
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: program.options("image2", wildcards.exposure),
     script:
         "../scripts/image2.py"
 

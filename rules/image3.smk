@@ -5,20 +5,20 @@ rule tweakreg:
         references=lambda wildcards: plan().first_lock(wildcards.product),
     output:
         "stage3/{product}_tweakreg.json",
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: plan().options(wildcards.product, ["tweakreg"]),
-        association=lambda wildcards: plan().association(wildcards.product),
     log:
         "logs/tweakreg/{product}.log",
     benchmark:
         "benchmarks/tweakreg/{product}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 1200 * attempt,
         runtime=60,
-    conda:
-        "../envs/jwstsm.yaml"
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["tweakreg"]),
+        association=lambda wildcards: plan().association(wildcards.product),
     script:
         "../scripts/tweakreg.py"
 
@@ -31,20 +31,20 @@ rule skymatch:
         alignment="stage3/{product}_tweakreg.json",
     output:
         "stage3/{product}_skymatch.json",
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: plan().options(wildcards.product, ["skymatch"]),
-        association=lambda wildcards: plan().association(wildcards.product),
     log:
         "logs/skymatch/{product}.log",
     benchmark:
         "benchmarks/skymatch/{product}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 1200 * attempt,
         runtime=60,
-    conda:
-        "../envs/jwstsm.yaml"
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["skymatch"]),
+        association=lambda wildcards: plan().association(wildcards.product),
     script:
         "../scripts/skymatch.py"
 
@@ -58,20 +58,22 @@ rule outlier_median:
         sky="stage3/{product}_skymatch.json",
     output:
         temp("stage3/{product}_median.fits"),
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: plan().options(wildcards.product, ["outlier_detection"]),
-        association=lambda wildcards: plan().association(wildcards.product),
     log:
         "logs/outlier_median/{product}.log",
     benchmark:
         "benchmarks/outlier_median/{product}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=120,
-    conda:
-        "../envs/jwstsm.yaml"
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(
+            wildcards.product, ["outlier_detection"]
+        ),
+        association=lambda wildcards: plan().association(wildcards.product),
     script:
         "../scripts/outlier_median.py"
 
@@ -86,6 +88,15 @@ rule outlier_detection:
         median=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_median.fits",
     output:
         "stage3/{exposure}_{acid}_crf.fits",
+    log:
+        "logs/outlier_detection/{exposure}_{acid}.log",
+    benchmark:
+        "benchmarks/outlier_detection/{exposure}_{acid}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=20,
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
@@ -95,15 +106,6 @@ rule outlier_detection:
         association=lambda wildcards: plan().association(
             plan().product_of(wildcards.exposure, wildcards.acid)
         ),
-    log:
-        "logs/outlier_detection/{exposure}_{acid}.log",
-    benchmark:
-        "benchmarks/outlier_detection/{exposure}_{acid}.tsv"
-    resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=20,
-    conda:
-        "../envs/jwstsm.yaml"
     script:
         "../scripts/outlier_detection.py"
 
@@ -115,20 +117,20 @@ rule resample:
         references=lambda wildcards: plan().first_lock(wildcards.product),
     output:
         "stage3/{product}_i2d.fits",
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: plan().options(wildcards.product, ["resample"]),
-        association=lambda wildcards: plan().association(wildcards.product),
     log:
         "logs/resample/{product}.log",
     benchmark:
         "benchmarks/resample/{product}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=120,
-    conda:
-        "../envs/jwstsm.yaml"
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["resample"]),
+        association=lambda wildcards: plan().association(wildcards.product),
     script:
         "../scripts/resample.py"
 
@@ -141,18 +143,18 @@ rule source_catalog:
     output:
         catalog="stage3/{product}_cat.ecsv",
         segments="stage3/{product}_segm.fits",
-    params:
-        preset=program.config["preset"],
-        options=lambda wildcards: plan().options(wildcards.product, ["source_catalog"]),
-        association=lambda wildcards: plan().association(wildcards.product),
     log:
         "logs/source_catalog/{product}.log",
     benchmark:
         "benchmarks/source_catalog/{product}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2500 * attempt,
         runtime=60,
-    conda:
-        "../envs/jwstsm.yaml"
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: plan().options(wildcards.product, ["source_catalog"]),
+        association=lambda wildcards: plan().association(wildcards.product),
     script:
         "../scripts/source_catalog.py"

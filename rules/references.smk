@@ -9,15 +9,15 @@ rule references:
     output:
         lock="references/lock.json",
         exposures=expand("references/{exposure}.json", exposure=program.exposures),
-    params:
-        crds=program.config["crds"],
-        types=program.all_reference_types(),
     log:
         "logs/references.log",
     benchmark:
         "benchmarks/references.tsv"
     conda:
         "../envs/jwstsm.yaml"
+    params:
+        crds=program.config["crds"],
+        types=program.all_reference_types(),
     script:
         "../scripts/references.py"
 

@@ -8,11 +8,11 @@ rule describe_exposure:
         "logs/describe_exposure/{exposure}.log",
     benchmark:
         "benchmarks/describe_exposure/{exposure}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     resources:
         mem_mb=1000,
         runtime=5,
-    conda:
-        "../envs/jwstsm.yaml"
     script:
         "../scripts/describe_exposure.py"
 
@@ -36,11 +36,11 @@ rule describe_mosaic:
         "logs/describe_mosaic/{product}.log",
     benchmark:
         "benchmarks/describe_mosaic/{product}.tsv"
+    conda:
+        "../envs/jwstsm.yaml"
     resources:
         mem_mb=2000,
         runtime=5,
-    conda:
-        "../envs/jwstsm.yaml"
     script:
         "../scripts/describe_mosaic.py"
 
@@ -57,14 +57,14 @@ rule report:
             category="Program",
             caption="../docs/report.rst",
         ),
-    params:
-        preset=program.config["preset"],
-        problems=program.notes(),
     log:
         "logs/report.log",
     benchmark:
         "benchmarks/report.tsv"
     conda:
         "../envs/jwstsm.yaml"
+    params:
+        preset=program.config["preset"],
+        problems=program.notes(),
     script:
         "../scripts/report.py"

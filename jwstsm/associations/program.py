@@ -10,8 +10,8 @@ from typing import Any
 
 from jwstsm import tables
 from jwstsm.associations.association import write
-from jwstsm.associations.generate import generate
-from jwstsm.associations.pool import from_headers, write_pool
+from jwstsm.associations.pool import write_pool
+from jwstsm.associations.settings import decide_with, pool_with
 from jwstsm.errors import InputError
 from jwstsm.headers import HeaderCache
 
@@ -49,8 +49,9 @@ def associate_program(
         rows.append((path, header))
     for message in errors.values():
         log.warning("left out of all associations: %s", message)
-    table = from_headers(rows)
-    associations = generate(table)
+    table = pool_with(rows, settings)
+    outcome = decide_with(table, settings)
+    associations = outcome.associations
     folder = Path(index).parent
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("*_asn.json"):

@@ -23,8 +23,12 @@ def encode(wcs, record: dict) -> fits.BinTableHDU:
         tree["meta"] = {"wcs": as_wcs(wcs).to_tree()}
     text = asdftext.HEADER + asdftext.dump(tree).lstrip("\n") + "\n...\n"
     data = np.frombuffer(text.encode(), np.uint8)
-    column = fits.Column(name="ASDF_METADATA", format=f"{data.size}B", array=data[None])
-    return fits.BinTableHDU.from_columns([column], name="ASDF")
+    hdu = fits.BinTableHDU(name="ASDF")
+    # given as a record array: any other way in imports astropy.table, and with it asdf, for two seconds
+    hdu.data = fits.FITS_rec.from_columns(
+        fits.ColDefs([fits.Column(name="ASDF_METADATA", format=f"{data.size}B", array=data[None])])
+    )
+    return hdu
 
 
 def decode(hdu: fits.BinTableHDU):

@@ -225,7 +225,11 @@ def _make_hdu(product, name: str, attribute: str, dtype: str, unit: str):
     header = header.copy() if header is not None else fits.Header()
     if dtype == "table":
         table = product.tables.get(name)
-        return None if table is None else fits.BinTableHDU(np.asarray(table), header=header, name=name)
+        if table is None:
+            return None
+        hdu = fits.BinTableHDU(header=header, name=name)
+        hdu.data = np.asarray(table).view(fits.FITS_rec)  # see asdf_block.encode
+        return hdu
     array = getattr(product, attribute, None)
     if array is None or np.isscalar(array):
         return None

@@ -13,6 +13,7 @@ from astropy.io import fits
 from jwstsm.core import dq
 from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import ReferenceError_
+from jwstsm.wcs import asdftext
 
 __all__ = ["ReferenceFile", "References", "Window"]
 
@@ -60,14 +61,8 @@ class ReferenceFile:
 
     @cached_property
     def tree(self) -> dict:
-        """The tree of an ASDF reference (arrays are loaded)."""
-        import asdf
-
-        try:
-            with asdf.open(self.path, lazy_load=False, memmap=False) as file:
-                return file.tree
-        except Exception as error:  # asdf raises many kinds for a damaged file
-            raise ReferenceError_(f"reference {self.kind} {self.path} cannot be opened: {error}") from error
+        """The tree of an ASDF reference, arrays loaded, tagged nodes as :class:`jwstsm.wcs.asdftext.Tagged`."""
+        return asdftext.load(self.path)
 
     def asdf(self) -> dict:
         """Return :attr:`tree`."""

@@ -21,9 +21,8 @@ from jwstsm.core.frames import Frame, groups
 from jwstsm.core.resample import Drizzling, Window, read_weight, resample_frames
 from jwstsm.core.stats import clipped_moments
 from jwstsm.errors import InputError
+from jwstsm.products import asdf_block
 from jwstsm.stage3._outlier_kernels import stack_median
-from jwstsm.wcs import asdftext
-from jwstsm.wcs.model import Wcs
 from jwstsm.wcs.mosaic import Grid, update_header
 from jwstsm.wcs.pixmap import PixelMap
 
@@ -56,10 +55,7 @@ class MedianImage:
         hdus = [fits.PrimaryHDU(), fits.ImageHDU(self.data, header, name="SCI")]
         if self.wcs is not None:
             update_header(hdus[1].header, self.wcs)
-            text = asdftext.HEADER + asdftext.dump({"meta": {"wcs": self.wcs.to_tree()}}).lstrip("\n") + "\n...\n"
-            raw = np.frombuffer(text.encode(), np.uint8)
-            column = fits.Column(name="ASDF_METADATA", format=f"{raw.size}B", array=raw[None])
-            hdus.append(fits.BinTableHDU.from_columns([column], name="ASDF"))
+            hdus.append(asdf_block.encode(self.wcs, {}))
         part = Path(path).with_name(f".{Path(path).name}.part")
         fits.HDUList(hdus).writeto(part, overwrite=True)
         part.replace(path)
@@ -71,8 +67,7 @@ class MedianImage:
             info, shape = hdus["SCI"].fileinfo(), hdus["SCI"].shape
             wcs = None
             if "ASDF" in hdus:
-                raw = np.asarray(hdus["ASDF"].data[0]["ASDF_METADATA"]).astype(np.uint8).tobytes()
-                wcs = Wcs.from_tree(asdftext.load(raw)["meta"]["wcs"])
+                wcs = asdf_block.decode(hdus["ASDF"])[0]
         return cls(np.memmap(path, ">f4", "r", info["datLoc"], shape), wcs)
 
     def window(self, part: Window) -> np.ndarray:
