@@ -1,0 +1,98 @@
+"""The source lists of exposures: found in the images, or read from the user's files."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from jwstsm.core import dq as bits
+from jwstsm.core.frames import Frame, Stage3Inputs
+from jwstsm.core.sources import FinderOptions, Sources, find_sources
+from jwstsm.errors import InputError
+from jwstsm.stage3._groups import Image
+from jwstsm.stage3._refcat import read_pixel_catalog
+from jwstsm.wcs.correction import TangentPlane
+
+__all__ = ["find_frame_sources", "listed_image", "user_lists"]
+
+log = logging.getLogger(__name__)
+
+_NOT_IMAGE = bits.FLAGS["DO_NOT_USE"].value | bits.FLAGS["NON_SCIENCE"].value
+
+
+def find_frame_sources(frame: Frame, options: FinderOptions) -> Sources:
+    """Find the sources of one exposure.
+
+    Parameters
+    ----------
+    frame : Frame
+        A calibrated image; DQ bits read: DO_NOT_USE, NON_SCIENCE.
+    options : FinderOptions
+        Which finder, and its parameters.
+
+    Returns
+    -------
+    Sources
+        Those inside the bounding box of the WCS.
+    """
+    data, flags = frame.read("data"), frame.read("dq")
+    mask = np.zeros(data.shape, bool) if flags is None else (flags & np.uint32(_NOT_IMAGE)) != 0
+    error = frame.read("err") if options.starfinder == "segmentation" else None
+    sources = find_sources(data, mask, options, error)
+    box = frame.wcs.bounding_box
+    if box is not None and len(sources):
+        (x0, x1), (y0, y1) = box
+        keep = (sources.x > x0) & (sources.x < x1) & (sources.y > y0) & (sources.y < y1)
+        sources = Sources({name: values[keep] for name, values in sources.columns.items()})
+    if len(sources):
+        log.info("%s: %d sources", frame.name, len(sources))
+    else:
+        log.warning("%s: no sources found", frame.name)
+    return sources
+
+
+def user_lists(frames: list[Frame], catfile: str, inputs: Stage3Inputs) -> dict[str, Path]:
+    """Return the user's source lists by image file name."""
+    found: dict[str, Path] = {}
+    for frame in frames:
+        if frame.header.get("TCATFILE"):
+            found[frame.name] = (frame.path.parent if frame.path else Path()) / str(frame.header["TCATFILE"])
+    found |= {name: Path(path) for name, path in getattr(inputs, "catalogs", {}).items() if path}
+    if not catfile.strip():
+        return found
+    if not Path(catfile).is_file():
+        raise InputError(f"tweakreg: 'catfile' names {catfile}, which is not a file")
+    for line in Path(catfile).read_text().splitlines():
+        words = line.split("#")[0].split()
+        if len(words) > 2:
+            raise InputError(f"{catfile}: a line has at most two words, an image and its source list: '{line.strip()}'")
+        if len(words) == 2:
+            found[words[0]] = Path(catfile).parent / words[1]
+        elif words:
+            found.pop(words[0], None)
+    return found
+
+
+def listed_image(frame: Frame, options: FinderOptions, source_list: Path | None, catalogs: dict) -> Image:
+    """Return an image with its sources and its plane."""
+    plane = []
+    for keyword in ("V2_REF", "V3_REF", "ROLL_REF"):
+        if frame.header.get(keyword) is None:
+            raise InputError(f"{frame.name}: keyword {keyword} is missing; run assign_wcs on the exposure again")
+        plane.append(float(frame.header[keyword]))
+    ny, nx = frame.shape
+    bounds = frame.wcs.bounding_box or ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
+    if source_list is not None:
+        log.info("%s: sources from %s", frame.name, source_list)
+        x, y, weight = read_pixel_catalog(source_list)
+        (x0, x1), (y0, y1) = bounds
+        keep = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+        x, y, weight = x[keep], y[keep], None if weight is None else weight[keep]
+    else:
+        sources = find_frame_sources(frame, options)
+        x, y, weight = sources.x, sources.y, None
+        names = {"id": "id", "xcentroid": "x", "ycentroid": "y", "flux": "flux"}
+        catalogs[frame.name] = {new: sources.columns[old] for old, new in names.items()}
+    return Image(frame.name, TangentPlane(frame.wcs, *plane), x, y, bounds, weight)
