@@ -16,6 +16,7 @@ from jwstsm.core import dq
 from jwstsm.core.compiled import njit, prange
 from jwstsm.sim import cosmic_rays, rng
 from jwstsm.sim.chip import ADC_MAX, Chip, readout_view
+from jwstsm.sim.instruments import INSTRUMENTS
 from jwstsm.sim.noise import amplifier_slices, flicker_frame
 
 __all__ = ["Effects", "Exposed", "Readout", "expose"]
@@ -47,6 +48,9 @@ class Effects:
     """Rate on a full 2048 x 2048 detector [1/s]."""
     persistence: float = 0.0
     """Share of the charge that traps hold after a reset, released with 200 s."""
+    charge_migration: float = 0.0
+    """Share of the charge arriving in a pixel beyond ``migration_level_e`` that moves to each of its neighbours."""
+    migration_level_e: float = 45000.0
 
 
 class Readout(NamedTuple):
@@ -81,6 +85,8 @@ class Pixels:
     seed: int
     hits: cosmic_rays.HitList = field(default_factory=cosmic_rays.HitList)
     charge: np.ndarray | None = None
+    before: np.ndarray | None = None
+    """Charge at the frame read before, kept where charge migrates [e-]."""
     pedestal: np.ndarray | None = None
     trapped: np.ndarray | None = None
     amplifier_level: np.ndarray | None = None
@@ -125,11 +131,32 @@ class Exposed(NamedTuple):
 
 def collect_charge(pixels: Pixels, interval_s: float) -> None:
     """Photons and dark current: Poisson in every interval, so that the counts of a ramp accumulate."""
+    if pixels.effects.charge_migration > 0:
+        pixels.before = pixels.charge.copy()
     if pixels.effects.poisson:
         stream = rng.key(pixels.seed, "photons", pixels.integration, pixels.frame)
         rng.accumulate_poisson(pixels.charge, pixels.rate, interval_s, stream)
     else:
         pixels.charge += pixels.rate * np.float32(interval_s)
+
+
+def migrate_charge(pixels: Pixels, interval_s: float) -> None:
+    """Brighter-fatter effect: in a pixel that is nearly full, new charge is pushed into the four neighbours."""
+    if pixels.effects.charge_migration <= 0:
+        return
+    new = np.maximum(pixels.charge - np.maximum(pixels.before, pixels.effects.migration_level_e), 0)
+    moved = new * np.float32(pixels.effects.charge_migration)
+    # nothing leaves towards reference pixels or over the edge
+    light = ~pixels.reference
+    for here, there in (
+        (np.s_[1:, :], np.s_[:-1, :]),
+        (np.s_[:-1, :], np.s_[1:, :]),
+        (np.s_[:, 1:], np.s_[:, :-1]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+    ):
+        step = moved[here] * (light[here] & light[there])
+        pixels.charge[here] -= step
+        pixels.charge[there] += step
 
 
 def hit_by_cosmic_rays(pixels: Pixels, interval_s: float) -> None:
@@ -278,7 +305,7 @@ def add_read_noise(pixels: Pixels, plane: np.ndarray) -> None:
         plane += noise * np.float32(pixels.effects.read_noise)
 
 
-COLLECT = {"H2RG": (collect_charge, hit_by_cosmic_rays, hit_by_snowballs, release_traps, fill_wells)}
+COLLECT = {"H2RG": (collect_charge, migrate_charge, hit_by_cosmic_rays, hit_by_snowballs, release_traps, fill_wells)}
 READ = {
     "H2RG": (
         couple_neighbours,
@@ -338,7 +365,8 @@ def expose(chip: Chip, light: np.ndarray, readout: Readout, effects: Effects, se
     pixels = Pixels(chip, effects, np.ascontiguousarray(rate, np.float32), seed)
     data = np.empty((readout.nints, readout.ngroups, *chip.region.shape), np.uint16)
     zero = np.empty((readout.nints, *chip.region.shape), np.uint16) if readout.zero_frame else None
-    collect, read = COLLECT["H2RG"], READ["H2RG"]
+    chain = INSTRUMENTS[chip.row.instrument].chain
+    collect, read = COLLECT[chain], READ[chain]
     plane = np.empty(chip.region.shape, np.float32)
     for integration in range(readout.nints):
         reset(pixels, integration)

@@ -15,7 +15,7 @@ from astropy.time import Time
 from jwstsm.sim.detector import Readout
 from jwstsm.sim.geometry import LIGHT_SPEED_KM_S, Aperture, Camera, unit_vector
 from jwstsm.sim.header_rows import PRIMARY, SCIENCE
-from jwstsm.sim.instruments import DetectorRow, FilterRow
+from jwstsm.sim.instruments import INSTRUMENTS, DetectorRow, FilterRow
 
 __all__ = ["ExposureSpec", "primary_header", "science_header", "velocity_scale"]
 
@@ -56,8 +56,6 @@ class ExposureSpec:
     """Dither offset in the ideal frame [arcsec]."""
     target: tuple[str, float, float]
     """Name, right ascension and declination [deg]."""
-    exp_type: str = "NRC_IMAGE"
-    template: str = "NIRCam Imaging"
 
     @property
     def file_root(self) -> str:
@@ -169,7 +167,7 @@ def _program_values(spec: ExposureSpec) -> dict:
         "ACT_ID": spec.activity,
         "EXPOSURE": str(spec.exposure),
         "BKGDTARG": False,
-        "TEMPLATE": spec.template,
+        "TEMPLATE": INSTRUMENTS[spec.row.instrument].template,
         "OBSLABEL": f"{spec.filter.filter} {activity}",
     }
 
@@ -231,7 +229,7 @@ def _exposure_values(spec: ExposureSpec) -> dict:
         "PILIN": False,
         "EXPCOUNT": spec.exposure,
         "EXPRIPAR": "PRIME",
-        "EXP_TYPE": spec.exp_type,
+        "EXP_TYPE": INSTRUMENTS[spec.row.instrument].exp_type,
         "EXPSTART": start,
         "EXPMID": middle,
         "EXPEND": end,

@@ -8,7 +8,56 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["DETECTORS", "FILTERS", "READ_PATTERNS", "DetectorRow", "FilterRow", "frame_time_s", "pattern"]
+__all__ = [
+    "DETECTORS",
+    "FILTERS",
+    "INSTRUMENTS",
+    "READ_PATTERNS",
+    "DetectorRow",
+    "FilterRow",
+    "InstrumentRow",
+    "frame_time_s",
+    "pattern",
+]
+
+
+class InstrumentRow(NamedTuple):
+    """What the files of an instrument are called and which chain of effects its detectors have."""
+
+    name: str
+    chain: str
+    """Name in :data:`jwstsm.sim.detector.COLLECT` and ``READ``."""
+    template: str
+    exp_type: str
+    """Type of the simulated exposures."""
+    imaging_types: str
+    """Exposure types that share the imaging references, as a CRDS alternative."""
+    other_types: str
+    """Exposure types whose imaging references are N/A."""
+    dark_type: str
+    photom_model: str
+    apcorr_model: str
+    pupils: str
+    """Pupil elements that a distortion reference serves."""
+
+
+INSTRUMENTS = {
+    row.name: row
+    for row in (
+        InstrumentRow(
+            "NIRCAM",
+            "H2RG",
+            "NIRCam Imaging",
+            "NRC_IMAGE",
+            "NRC_IMAGE|NRC_TSIMAGE|NRC_FOCUS|NRC_TACONFIRM|NRC_TACQ",
+            "NRC_WFSS",
+            "NRC_DARK",
+            "NrcImgPhotomModel",
+            "NrcImgApcorrModel",
+            "CLEAR|F162M|F164N|",
+        ),
+    )
+}
 
 
 class DetectorRow(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, PARKEYS, CacheBuilder
+from jwstsm.sim.instruments import INSTRUMENTS
 from jwstsm.sim.optics import filter_spread
 from jwstsm.sim.parameter_references import PARAMETER_ROWS, parameter_tree
 from jwstsm.sim.psf import full_width
@@ -19,7 +20,6 @@ __all__ = ["write_cache"]
 
 ASDF_TYPES = ("abvegaoffset", "filteroffset", "distortion", "sirskernel")
 REGION_TYPES = ("mask", "saturation", "superbias", "dark", "linearity", "gain", "readnoise")
-IMAGING = "NRC_IMAGE|NRC_TSIMAGE|NRC_FOCUS|NRC_TACONFIRM|NRC_TACQ"
 
 _OTHER_TYPES = """
     amplifier bkg drizpars emicorr extract1d fringe fringefreq barshadow cubepar dflat fflat sflat psfmask persat
@@ -111,7 +111,7 @@ def _write(builder: CacheBuilder, setup: Setup, reftype: str) -> str:
 
 def _write_region_types(builder: CacheBuilder, setup: Setup, whole: Setup, several: bool, done: set) -> None:
     """Types of a detector's pixels: cut to the subarray, or full frame where nothing selects by subarray."""
-    row = setup.chip.row
+    row, lower = setup.chip.row, setup.instrument.lower()
     for reftype in REGION_TYPES:
         keywords = PARKEYS[setup.instrument, reftype]
         match = {
@@ -119,7 +119,7 @@ def _write_region_types(builder: CacheBuilder, setup: Setup, whole: Setup, sever
             "SUBARRAY": setup.subarray,
             "READPATT": setup.readpatt,
             "NOUTPUTS": str(setup.chip.outputs),
-            "EXP_TYPE": IMAGING,
+            "EXP_TYPE": setup.kind.imaging_types,
         }
         match = {keyword: match[keyword] for keyword in keywords}
         identity = (reftype, *sorted(match.items()))
@@ -130,13 +130,13 @@ def _write_region_types(builder: CacheBuilder, setup: Setup, whole: Setup, sever
         name = _write(builder, whole if cut else setup, reftype)
         builder.add(setup.instrument, reftype, match, name)
         # a rule that was valid before launch and one that is not valid yet
-        builder.add(setup.instrument, reftype, match, f"jwst_nircam_{reftype}_old.fits", BEFORE_LAUNCH)
-        builder.add(setup.instrument, reftype, match, f"jwst_nircam_{reftype}_new.fits", AFTER_PROGRAM)
+        builder.add(setup.instrument, reftype, match, f"jwst_{lower}_{reftype}_old.fits", BEFORE_LAUNCH)
+        builder.add(setup.instrument, reftype, match, f"jwst_{lower}_{reftype}_new.fits", AFTER_PROGRAM)
 
 
 def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) -> None:
     """Types of a filter, of a detector and of the instrument."""
-    row, instrument = setup.chip.row, setup.instrument
+    row, instrument, imaging = setup.chip.row, setup.instrument, setup.kind.imaging_types
     alternatives = f"{setup.filter.filter}|{setup.filter.filter}_SPARE"
 
     def once(reftype: str, *identity) -> bool:
@@ -149,11 +149,11 @@ def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) 
         builder.add(instrument, "flat", match, _write(builder, setup, "flat"))
     if once("area", row.name):
         name = _write(builder, setup, "area")
-        builder.add(instrument, "area", {"DETECTOR": row.name, "EXP_TYPE": IMAGING}, name)
+        builder.add(instrument, "area", {"DETECTOR": row.name, "EXP_TYPE": imaging}, name)
     if once("photom", row.name):
         builder.add(instrument, "photom", {"DETECTOR": row.name}, _write(builder, setup, "photom"))
     if once("distortion", row.name):
-        match = {"DETECTOR": row.name, "EXP_TYPE": IMAGING, "CHANNEL": row.channel}
+        match = {"DETECTOR": row.name, "EXP_TYPE": setup.kind.imaging_types, "CHANNEL": row.channel}
         builder.add(instrument, "distortion", match, _write(builder, setup, "distortion"))
     if once("filteroffset", row.channel, row.module):
         match = {"CHANNEL": row.channel, "MODULE": row.module}
@@ -163,9 +163,9 @@ def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) 
         builder.add(instrument, "ipc", {"DETECTOR": row.name}, _write(builder, setup, "ipc") if corrected else "N/A")
     if once("apcorr", instrument):
         name = _write(builder, setup, "apcorr")
-        builder.add(instrument, "apcorr", {"EXP_TYPE": IMAGING}, name)
-        builder.add(instrument, "apcorr", {"EXP_TYPE": "NRC_WFSS"}, "N/A")
-        builder.add(instrument, "abvegaoffset", {"EXP_TYPE": IMAGING}, _write(builder, setup, "abvegaoffset"))
+        builder.add(instrument, "apcorr", {"EXP_TYPE": imaging}, name)
+        builder.add(instrument, "apcorr", {"EXP_TYPE": setup.kind.other_types}, "N/A")
+        builder.add(instrument, "abvegaoffset", {"EXP_TYPE": imaging}, _write(builder, setup, "abvegaoffset"))
         builder.add(instrument, "sirskernel", {}, _write(builder, setup, "sirskernel"))
 
 
@@ -181,11 +181,12 @@ def _write_chip_truth(folder: Path, setup: Setup, done: set) -> None:
 
 def _write_parameters(builder: CacheBuilder, instrument: str, views: dict) -> None:
     """Parameter references of an instrument; ``views`` are its filters, each with a camera."""
+    imaging = INSTRUMENTS[instrument].imaging_types
     for row in PARAMETER_ROWS:
         targets = views.items() if row.by_filter else [(None, None)]
         for chosen, camera in targets:
             width = full_width(filter_spread(camera, chosen)) if chosen else None
             path = builder.path(instrument, row.reftype, "asdf")
             write_asdf(path, row.reftype, instrument, parameter_tree(row, width))
-            match = {"FILTER": chosen.filter, "EXP_TYPE": IMAGING} if chosen else {}
+            match = {"FILTER": chosen.filter, "EXP_TYPE": imaging} if chosen else {}
             builder.add(instrument, row.reftype, match, path.name)

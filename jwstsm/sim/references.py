@@ -15,7 +15,7 @@ from jwstsm.core import dq
 from jwstsm.sim.chip import Chip
 from jwstsm.sim.detector import Effects
 from jwstsm.sim.geometry import ARCSEC, Camera
-from jwstsm.sim.instruments import FILTERS, FilterRow, frame_time_s
+from jwstsm.sim.instruments import DETECTORS, FILTERS, INSTRUMENTS, FilterRow, InstrumentRow, frame_time_s
 from jwstsm.sim.optics import filter_spread, flat_field
 from jwstsm.sim.psf import encircled_energy
 from jwstsm.sim.reference_files import dq_hdus, reference_header, write_asdf, write_fits
@@ -47,6 +47,11 @@ class Setup:
     def instrument(self) -> str:
         """INSTRUME."""
         return self.chip.row.instrument
+
+    @property
+    def kind(self) -> InstrumentRow:
+        """What the instrument's files are called."""
+        return INSTRUMENTS[self.instrument]
 
     def header(self, reftype: str, model: str, **keywords):
         """Header with the detector and the place of the array on it."""
@@ -115,7 +120,7 @@ def write_dark(setup: Setup, path: Path) -> Path:
         "dark",
         "DarkModel",
         READPATT="RAPID",
-        EXP_TYPE="NRC_DARK",
+        EXP_TYPE=setup.kind.dark_type,
         NOUTPUTS=chip.outputs,
         NINTS=1,
         NGROUPS=setup.frames,
@@ -229,7 +234,7 @@ def write_photom(setup: Setup, path: Path) -> Path:
     area = setup.camera.pixel_area_arcsec2
     header = reference_header(
         "photom",
-        "NrcImgPhotomModel",
+        setup.kind.photom_model,
         setup.instrument,
         DETECTOR=setup.chip.row.name,
         PIXAR_SR=area * ARCSEC**2,
@@ -251,7 +256,7 @@ def write_apcorr(setup: Setup, path: Path) -> Path:
             correction = 1.0 / (share - ring * np.pi * reach**2)
             records.append((row.filter, row.pupil, share, reach, correction, inner, outer))
     table = np.array(records, [("filter", "S12"), ("pupil", "S15"), *((name, ">f4") for name in names)])
-    header = reference_header("apcorr", "NrcImgApcorrModel", setup.instrument, EXP_TYPE="NRC_IMAGE")
+    header = reference_header("apcorr", setup.kind.apcorr_model, setup.instrument, EXP_TYPE=setup.kind.exp_type)
     return write_fits(path, header, ("APCORR", table))
 
 
@@ -290,9 +295,9 @@ def write_distortion(setup: Setup, path: Path) -> Path:
             "detector": row.name,
             "channel": row.channel,
             "module": row.module,
-            "p_pupil": "CLEAR|F162M|F164N|",
+            "p_pupil": setup.kind.pupils,
         },
-        "exposure": {"type": "NRC_IMAGE", "p_exptype": "NRC_IMAGE|NRC_TSIMAGE|"},
+        "exposure": {"type": setup.kind.exp_type, "p_exptype": f"{setup.kind.imaging_types}|"},
         "input_units": "pixel",
         "output_units": "arcsec",
     }
@@ -301,8 +306,6 @@ def write_distortion(setup: Setup, path: Path) -> Path:
 
 def write_sirskernel(setup: Setup, path: Path) -> Path:
     """Kernels of the optimal reference subtraction: a mild low-pass on both sides, half the weight each."""
-    from jwstsm.sim.instruments import DETECTORS
-
     size = setup.chip.row.size
     frequency = np.arange(size + 1) / size
     response = 0.5 / (1 + (frequency / 0.04) ** 1.2)

@@ -152,6 +152,20 @@ def test_reference_pixels_see_the_drift_of_their_amplifier():
     assert np.std(data.mean(axis=(1, 2))) > 1
 
 
+def test_migrating_charge_is_conserved_and_leaves_only_full_pixels(chip):
+    light = np.zeros(chip.region.shape, np.float32)
+    light[50, 60] = 7000
+    changed = _with(charge_migration=0.02, migration_level_e=30000.0)
+    signal = expose(chip, light, READOUT, changed, 1).data[0].astype(float) - chip.bias
+    charge = signal * chip.gain
+    arrived = 14000.0 * np.arange(1, 7)
+    np.testing.assert_allclose(charge[:, 48:53, 58:63].sum(axis=(1, 2)), arrived, rtol=1e-3)
+    assert np.abs(charge[:2, 50, 60] - arrived[:2]).max() < 2
+    lost = 4 * 0.02 * (arrived[2:5] - 30000)
+    np.testing.assert_allclose(arrived[2:5] - charge[2:5, 50, 60], lost, atol=8)
+    np.testing.assert_allclose(charge[2:5, 51, 60], lost / 4, atol=8)
+
+
 def test_integrations_begin_anew_but_traps_remember(chip):
     light = np.full(chip.region.shape, 2000, np.float32)
     readout = Readout(2, 4, 1, 0, 2.0)

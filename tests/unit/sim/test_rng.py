@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,26 @@ def test_poisson_has_the_mean_variance_and_skewness_of_its_law(mean):
     skewness = np.mean((charge.astype(float) - mean) ** 3) / mean**1.5
     assert skewness == pytest.approx(mean**-0.5, abs=0.05 + 0.03 * mean**-0.5)
     np.testing.assert_array_equal(charge, np.rint(charge))
+
+
+def test_compiled_poisson_is_plain_python_poisson():
+    rate = np.array([[0.1, 3.0, 11.0, 13.0, 500.0, 2e5]] * 6, np.float32)
+    compiled, plain = np.zeros_like(rate), np.zeros_like(rate)
+    rng.accumulate_poisson(compiled, rate, 1.5, rng.key("judge"))
+    with np.errstate(over="ignore"):
+        for y in range(len(rate)):
+            state = np.array([rng._mix.py_func(rng.key("judge") + np.uint64(y + 1) * rng._MIX2)])
+            for x in range(rate.shape[1]):
+                plain[y, x] = _plain_poisson(float(rate[y, x]) * 1.5, state)
+    np.testing.assert_array_equal(compiled, plain)
+
+
+def _plain_poisson(mean, state):
+    """The sampler without compilation, its helpers too."""
+    scope = dict(rng.next_poisson.py_func.__globals__)
+    scope["_mix"] = rng._mix.py_func
+    scope["next_uniform"] = types.FunctionType(rng.next_uniform.py_func.__code__, scope)
+    return types.FunctionType(rng.next_poisson.py_func.__code__, scope)(mean, state)
 
 
 def test_poisson_of_nothing_is_nothing():
