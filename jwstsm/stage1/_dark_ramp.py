@@ -88,7 +88,9 @@ class DarkRamp:
                 total = np.zeros(last.shape) if total is None else total
                 add_line_inplace(total, last, before, float(plane - self._stored + 1))
         total /= self._averaged
-        return total.astype(np.float32)
+        out = total.astype(np.float32)
+        out.flags.writeable = False  # like stored planes, so that no kernel is compiled twice
+        return out
 
     def _last_two(self, integration: int) -> tuple[np.ndarray, np.ndarray]:
         if integration not in self._ends:

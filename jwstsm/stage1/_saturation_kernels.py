@@ -17,6 +17,7 @@ _UNUSABLE = np.uint8(dq.SATURATED | dq.DO_NOT_USE)
 _FLOOR = np.uint8(dq.AD_FLOOR | dq.DO_NOT_USE)
 _CLEAR = np.uint8(0)
 _NONE = np.uint16(65535)
+_HOT, _FINE = np.uint16(0), np.uint16(1)
 
 
 @njit(parallel=True)
@@ -85,7 +86,9 @@ def _row_minimum(planes, r, grow, padded, out):
     nrows, nx = planes.shape
     low, high = max(0, r - grow), min(nrows, r + grow + 1)
     middle = padded[grow : grow + nx]
-    middle[:] = planes[low]
+    lowest = planes[low]
+    for x in range(nx):
+        middle[x] = lowest[x]
     for k in range(low + 1, high):
         line = planes[k]
         for x in range(nx):
@@ -93,7 +96,7 @@ def _row_minimum(planes, r, grow, padded, out):
     smallest = _NONE
     for x in range(nx):
         smallest = min(smallest, middle[x])
-    out[:] = middle
+        out[x] = middle[x]
     for k in range(2 * grow + 1):
         shifted = padded[k : k + nx]
         for x in range(nx):
@@ -107,6 +110,58 @@ def _second_group_is_suspect(d0, d1, limit, bias, nframes):
     mean_first = 0.5 * (nframes + 1)
     promised = np.float64(np.float32(d0 - bias)) / mean_first * (3 * nframes) + np.float64(bias)
     return promised < limit and np.float32(d1 - d0) > np.float32(np.float32(limit - d0) / np.float32(nframes))
+
+
+@njit
+def _flag_from(groupdq, i, y, line, smallest):
+    """Flag SATURATED in one row from each pixel's group in ``line`` on; ``smallest`` is the least of them."""
+    for g in range(smallest, groupdq.shape[1]):
+        flags = groupdq[i, g, y]
+        for x in range(line.size):
+            flags[x] |= _SATURATED if line[x] <= g else _CLEAR
+
+
+@njit
+def _find_partly_saturated(data, groupdq, i, y, limits, bias, line, dilution, nframes, single):
+    """Mark, in one row, groups before the first saturated one to be grown; flag suspect second groups."""
+    ngroups = data.shape[1]
+    found = False
+    for x in range(line.size):
+        before = np.int64(line[x]) - 1
+        single[x] = _NONE
+        if before < 0 or before == ngroups - 1:
+            continue
+        if (
+            dilution[before] != 1.0
+            and limits[x] != _ABOVE_CONVERTER
+            and data[i, before, y, x] >= limits[x] * dilution[before]
+            and (groupdq[i, before, y, x] & _UNUSABLE) == 0
+        ):
+            single[x] = np.uint16(before)
+            found = True
+        if (
+            before == 1
+            and ngroups > 2
+            and _second_group_is_suspect(data[i, 0, y, x], data[i, 1, y, x], limits[x], bias[x], nframes)
+        ):
+            groupdq[i, 1, y, x] |= _DO_NOT_USE
+    return found
+
+
+@njit
+def _find_suspect_embedded(data, i, y, limits, bias, nframes, single):
+    """Mark, in one row of a frame with reference pixels in between, suspect second groups to be grown."""
+    found = False
+    for x in range(limits.size):
+        single[x] = _NONE
+        if (
+            data.shape[1] > 2
+            and data[i, 2, y, x] >= limits[x]
+            and _second_group_is_suspect(data[i, 0, y, x], data[i, 1, y, x], limits[x], bias[x], nframes)
+        ):
+            single[x] = np.uint16(1)
+            found = True
+    return found
 
 
 @njit(parallel=True)
@@ -138,48 +193,21 @@ def flag_groups(
     """
     nints, ngroups, _, nx = data.shape
     for r in prange(rows.size):
-        y = rows[r]
-        padded = np.full(nx + 2 * grow, np.uint16(ngroups), np.uint16)
+        padded = np.empty(nx + 2 * grow, np.uint16)
+        for x in range(padded.size):
+            padded[x] = np.uint16(ngroups)
         for i in range(nints):
-            line = spread[i, r]
+            line, y = spread[i, r], rows[r]
             smallest = _row_minimum(first[i], r, grow, padded, line)
             if smallest >= ngroups:
                 continue
-            for g in range(smallest, ngroups):
-                flags = groupdq[i, g, y]
-                for x in range(nx):
-                    flags[x] |= _SATURATED if line[x] <= g else _CLEAR
-            if not averaged:
-                continue
-            single[i, r, :] = _NONE
-            for x in range(nx):
-                limit = threshold[r, x]
-                if embedded:
-                    if (
-                        ngroups > 2
-                        and data[i, 2, y, x] >= limit
-                        and _second_group_is_suspect(data[i, 0, y, x], data[i, 1, y, x], limit, bias[r, x], nframes)
-                    ):
-                        single[i, r, x] = 1
-                        some[i, r] = True
-                    continue
-                before = np.int64(line[x]) - 1
-                if before < 0 or before == ngroups - 1:
-                    continue
-                if (
-                    dilution[before] != 1.0
-                    and limit != _ABOVE_CONVERTER
-                    and data[i, before, y, x] >= limit * dilution[before]
-                    and (groupdq[i, before, y, x] & _UNUSABLE) == 0
-                ):
-                    single[i, r, x] = np.uint16(before)
-                    some[i, r] = True
-                if (
-                    before == 1
-                    and ngroups > 2
-                    and _second_group_is_suspect(data[i, 0, y, x], data[i, 1, y, x], limit, bias[r, x], nframes)
-                ):
-                    groupdq[i, 1, y, x] |= _DO_NOT_USE
+            _flag_from(groupdq, i, y, line, smallest)
+            if averaged and embedded:
+                some[i, r] = _find_suspect_embedded(data, i, y, threshold[r], bias[r], nframes, single[i, r])
+            elif averaged:
+                some[i, r] = _find_partly_saturated(
+                    data, groupdq, i, y, threshold[r], bias[r], line, dilution, nframes, single[i, r]
+                )
 
 
 @njit(parallel=True)
@@ -211,6 +239,20 @@ def grow_single_groups(groupdq, single, some, rows, grow, embedded):
                             flags[neighbour] |= flag
 
 
+@njit
+def _zero_row(values, hot, r, grow):
+    """Set the pixels of one row of a zero frame that are near a saturated one, or at or below 0, to 0."""
+    nx = values.size
+    zero = np.float32(0)
+    padded = np.empty(nx + 2 * grow, np.uint16)
+    for x in range(padded.size):
+        padded[x] = _FINE
+    near = np.empty(nx, np.uint16)
+    _row_minimum(hot, r, grow, padded, near)
+    for x in range(nx):
+        values[x] = zero if near[x] == _HOT or values[x] <= zero else values[x]
+
+
 @njit(parallel=True)
 def zero_bad_zeroframe(zeroframe, threshold, rows, grow):
     """Set pixels of zero frames that are saturated, next to saturated ones, or at or below 0, to 0.
@@ -224,18 +266,10 @@ def zero_bad_zeroframe(zeroframe, threshold, rows, grow):
     grow : int
     """
     nints, _, nx = zeroframe.shape
-    nrows = rows.size
-    zero = np.float32(0)
-    fine, saturated = np.uint16(1), np.uint16(0)
+    hot = np.empty((rows.size, nx), np.uint16)
     for i in range(nints):
-        hot = np.empty((nrows, nx), np.uint16)
-        for r in prange(nrows):
+        for r in prange(rows.size):
             for x in range(nx):
-                hot[r, x] = saturated if zeroframe[i, rows[r], x] >= threshold[r, x] else fine
-        for r in prange(nrows):
-            padded = np.full(nx + 2 * grow, fine, np.uint16)
-            near = np.empty(nx, np.uint16)
-            _row_minimum(hot, r, grow, padded, near)
-            values = zeroframe[i, rows[r]]
-            for x in range(nx):
-                values[x] = zero if near[x] == saturated or values[x] <= zero else values[x]
+                hot[r, x] = _HOT if zeroframe[i, rows[r], x] >= threshold[r, x] else _FINE
+        for r in prange(rows.size):
+            _zero_row(zeroframe[i, rows[r]], hot, r, grow)

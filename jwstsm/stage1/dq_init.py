@@ -22,6 +22,25 @@ __all__ = ["dq_init", "init_dq_inplace"]
 _DO_NOT_USE = np.uint8(dq.DO_NOT_USE)
 
 
+@njit
+def _init_row(groupdq, pixeldq, mask, y):
+    """OR one row of the map into its planes."""
+    nints, ngroups, _, nx = groupdq.shape
+    unusable = np.empty(nx, np.uint8)
+    some = np.uint8(0)
+    for x in range(nx):
+        pixeldq[x] |= mask[x]
+        unusable[x] = np.uint8(mask[x]) & _DO_NOT_USE
+        some |= unusable[x]
+    if some == 0:
+        return
+    for i in range(nints):
+        for g in range(ngroups):
+            flags = groupdq[i, g, y]
+            for x in range(nx):
+                flags[x] |= unusable[x]
+
+
 @njit(parallel=True)
 def init_dq_inplace(groupdq, pixeldq, mask):
     """OR a bad-pixel map into the pixel plane and its DO_NOT_USE bit into every group.
@@ -34,20 +53,8 @@ def init_dq_inplace(groupdq, pixeldq, mask):
         Changed in place.
     mask : (ny, nx) uint32
     """
-    nints, ngroups, ny, nx = groupdq.shape
-    for y in prange(ny):
-        unusable = np.empty(nx, np.uint8)
-        row_bits = np.uint8(0)
-        for x in range(nx):
-            pixeldq[y, x] |= mask[y, x]
-            unusable[x] = np.uint8(mask[y, x]) & _DO_NOT_USE
-            row_bits |= unusable[x]
-        if row_bits != 0:
-            for i in range(nints):
-                for g in range(ngroups):
-                    flags = groupdq[i, g, y]
-                    for x in range(nx):
-                        flags[x] |= unusable[x]
+    for y in prange(groupdq.shape[2]):
+        _init_row(groupdq, pixeldq[y], mask[y], y)
 
 
 @step("S_DQINIT", references=["mask"], scope="integration")
@@ -88,6 +95,7 @@ def dq_init(ramp: Ramp, refs: References, *, user_supplied_dq: str | None = None
         raise ReferenceError_(f"reference mask {refs['mask'].name} has no DQ plane; give another by override_mask")
     if user_supplied_dq is not None:
         mask = mask | _read_user_dq(user_supplied_dq, mask.shape)
+        mask.flags.writeable = False  # like arrays of references, so that no kernel is compiled twice
     init_dq_inplace(ramp.groupdq, ramp.pixeldq, mask)
     return ramp
 

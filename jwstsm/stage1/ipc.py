@@ -32,6 +32,37 @@ def _add_tap(out, line, weights):
             out[x] += weights[x] * line[x]
 
 
+@njit
+def _convolve_plane(plane, kernel, rows, x0, x1):
+    """Convolve one plane; see :func:`convolve_ipc_inplace`."""
+    height, width = kernel.shape[0], kernel.shape[1]
+    below, beside = height // 2, width // 2
+    nrows, ncols = rows.size, x1 - x0
+    # a ring of input rows, since the rows above are still needed after their output is written
+    ring = np.zeros((height, ncols + 2 * beside), np.float32)
+    total = np.empty(ncols, np.float32)
+    for r in range(-below, nrows):
+        ahead = r + below
+        slot = ring[(ahead + height) % height]
+        source = plane[rows[min(ahead, nrows - 1)], x0:x1]
+        for x in range(ncols):
+            slot[beside + x] = source[x] if ahead < nrows else np.float32(0)
+        if r < 0:
+            continue
+        for x in range(ncols):
+            total[x] = np.float32(0)
+        where = r if kernel.shape[2] > 1 else 0
+        for j in range(height):
+            line = ring[(r + below - j + height) % height]
+            for i in range(width):
+                if j != below or i != beside:
+                    _add_tap(total, line[2 * beside - i :], kernel[j, i, where])
+        _add_tap(total, ring[(r + height) % height, beside:], kernel[below, beside, where])
+        target = plane[rows[r], x0:x1]
+        for x in range(ncols):
+            target[x] = total[x]
+
+
 @njit(parallel=True)
 def convolve_ipc_inplace(planes, kernel, rows, x0, x1):
     """Convolve part of every plane with a small kernel; what lies outside the part counts as 0.
@@ -52,31 +83,8 @@ def convolve_ipc_inplace(planes, kernel, rows, x0, x1):
     ``out[y, x] = sum_ji kernel[j, i, y, x] * in[y + ky//2 - j, x + kx//2 - i]``, the middle element added last.
     float32, in the order of the official step.
     """
-    height, width = kernel.shape[:2]
-    below, beside = height // 2, width // 2
-    nrows, ncols = rows.size, x1 - x0
     for p in prange(planes.shape[0]):
-        # a ring of input rows, since the rows above are still needed after their output is written
-        ring = np.zeros((height, ncols + 2 * beside), np.float32)
-        total = np.empty(ncols, np.float32)
-        for r in range(-below, nrows):
-            ahead = r + below
-            slot = ring[(ahead + height) % height]
-            if ahead < nrows:
-                slot[beside : beside + ncols] = planes[p, rows[ahead], x0:x1]
-            else:
-                slot[:] = np.float32(0)
-            if r < 0:
-                continue
-            total[:] = np.float32(0)
-            where = r if kernel.shape[2] > 1 else 0
-            for j in range(height):
-                source = ring[(r + below - j + height) % height]
-                for i in range(width):
-                    if j != below or i != beside:
-                        _add_tap(total, source[2 * beside - i :], kernel[j, i, where])
-            _add_tap(total, ring[(r + height) % height, beside:], kernel[below, beside, where])
-            planes[p, rows[r], x0:x1] = total
+        _convolve_plane(planes[p], kernel, rows, x0, x1)
 
 
 @step("S_IPC", references=["ipc"], scope="integration")

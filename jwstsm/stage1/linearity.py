@@ -63,7 +63,8 @@ def clean_coefficients_row(coefficients, flags, pixeldq, y):
         for x in range(nx):
             if bad[x]:
                 pixeldq[y, x] |= _NO_LIN_CORR
-                out[:, x] = np.float32(0)
+                for k in range(nterms):
+                    out[k, x] = np.float32(0)
                 linear[x] = np.float32(1)
     return out
 
@@ -82,6 +83,21 @@ def _polynomial_row(values, terms, out):
         for x in range(values.size):
             v = values[x]
             out[x] = (((out[x] * v + a[x]) * v + b[x]) * v + c[x]) * v + d[x]
+
+
+@njit
+def _keep_saturated(values, state, straight):
+    """Replace the values of a row that are not flagged SATURATED."""
+    for x in range(values.size):
+        values[x] = straight[x] if (state[x] & _SATURATED) == _CLEAR else values[x]
+
+
+@njit
+def _keep_zeros(values, straight):
+    """Replace the values of a row that are not exactly 0."""
+    zero = np.float32(0)
+    for x in range(values.size):
+        values[x] = straight[x] if values[x] != zero else zero
 
 
 @njit(parallel=True)
@@ -103,22 +119,16 @@ def linearize_inplace(data, groupdq, zeroframe, coefficients, flags, pixeldq):
         NO_LIN_CORR is set in place where no correction can be made.
     """
     nints, ngroups, ny, nx = data.shape
-    zero = np.float32(0)
     for y in prange(ny):
         terms = clean_coefficients_row(coefficients, flags, pixeldq, y)
         straight = np.empty(nx, np.float32)
         for i in range(nints):
             for g in range(ngroups):
-                values = data[i, g, y]
-                state = groupdq[i, g, y]
-                _polynomial_row(values, terms, straight)
-                for x in range(nx):
-                    values[x] = straight[x] if (state[x] & _SATURATED) == _CLEAR else values[x]
+                _polynomial_row(data[i, g, y], terms, straight)
+                _keep_saturated(data[i, g, y], groupdq[i, g, y], straight)
         for i in range(zeroframe.shape[0]):
-            values = zeroframe[i, y]
-            _polynomial_row(values, terms, straight)
-            for x in range(nx):
-                values[x] = straight[x] if values[x] != zero else zero
+            _polynomial_row(zeroframe[i, y], terms, straight)
+            _keep_zeros(zeroframe[i, y], straight)
 
 
 @njit
@@ -223,6 +233,7 @@ def linearity(ramp: Ramp, refs: References) -> Ramp:
     coefficients, flags = reference.array("COEFFS"), reference.dq("DQ")
     if flags is None:
         flags = np.zeros(coefficients.shape[1:], np.uint32)
+        flags.flags.writeable = False  # like arrays of references, so that no kernel is compiled twice
     ramp.pixeldq |= flags
     zeroframe = ramp.zeroframe if ramp.zeroframe is not None else np.zeros((0, *flags.shape), np.float32)
     data, groupdq = ramp.data, ramp.groupdq

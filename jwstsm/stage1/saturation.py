@@ -142,12 +142,10 @@ def saturation(
         return Skipped(ramp, "no SATURATION reference")
     rows = science_rows(ramp)
     threshold, flags = usable_threshold(reference.array("SCI"), _flags(reference))
-    if bias_reference is None:
-        bias = np.zeros_like(threshold)
-    else:
-        bias = bias_reference.array("SCI")
-        if is_irs2(ramp):
-            bias = np.ascontiguousarray(bias[rows])
+    bias = np.zeros(threshold.shape, np.float32) if bias_reference is None else bias_reference.array("SCI")
+    if is_irs2(ramp) and bias_reference is not None:
+        bias = bias[rows]
+    bias.flags.writeable = False  # like arrays of references, so that no kernel is compiled twice
     nframes = ramp.readout.nframes if use_readpatt else None
     spread = flag_saturation_inplace(
         ramp.data, ramp.groupdq, threshold, bias, rows, grow=n_pix_grow_sat, nframes=nframes, embedded=is_irs2(ramp)
@@ -162,4 +160,7 @@ def saturation(
 def _flags(reference) -> np.ndarray:
     """Return the DQ plane of a reference, zeros if it has none."""
     flags = reference.dq("DQ")
-    return np.zeros(reference.array("SCI").shape, np.uint32) if flags is None else flags
+    if flags is None:
+        flags = np.zeros(reference.array("SCI").shape, np.uint32)
+        flags.flags.writeable = False
+    return flags
