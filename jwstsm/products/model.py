@@ -254,21 +254,9 @@ class SideProduct(Product):
 
 
 @dataclass
-class Guider(Product):
-    """Guide-star data: raw frames, or count rates once ``guider_cds`` has differenced them.
+class Guider(Slope):
+    """Count rates of guide-star data: ``data`` and ``err`` (nplanes, ny, nx) [DN/s], ``dq`` (ny, nx) for all planes.
 
-    The tables of the fine guidance sensor (planned and flight stars, pointing, centroids, track subarrays) are in
-    ``tables``.
-
-    Attributes
-    ----------
-    data : float32
-        Raw (nints, ngroups, ny, nx) [DN]; calibrated (nints or 1, ny, nx) [DN/s].
-    err : float32 or None
-        Of the calibrated data, same shape and unit.
-    dq : (ny, nx) uint32
+    Raw guide-star data are ramps. The tables of the fine guidance sensor (stars, pointing, centroids, track subarrays)
+    are among ``others``. There are no variances.
     """
-
-    data: np.ndarray | None = None
-    err: np.ndarray | None = None
-    dq: np.ndarray | None = None

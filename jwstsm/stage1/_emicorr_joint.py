@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _TRIALS = 500
 _QUIET = 2.0
 _FLAT = 1e-8
+_SMALL = 4_000_000
 _BAD_COLUMNS = (1, 2)
 
 
@@ -123,13 +124,30 @@ def sum_by_phase(groups, quiet, index, sums):
 
 @njit
 def count_by_phase(quiet, index, counts):
-    """Count the quiet pixels of each step of phase."""
+    """Count the quiet pixels of each step of phase, (nphases,) float64."""
     ny, nx = quiet.shape
-    counts[:] = 0
+    counts[:] = 0.0
     for y in range(ny):
         for x in range(nx):
             if quiet[y, x]:
-                counts[index[y, x // 4]] += 1
+                counts[index[y, x // 4]] += 1.0
+
+
+@njit
+def _shifted_wave(steps, shift, out):
+    """Write the wave at the middles of all steps of phase, moved on by ``shift`` steps."""
+    n = out.size
+    whole = np.floor(shift)
+    # the place inside a step is the same for all of them, so that one pass over the steps has no further rounding
+    t = shift - whole
+    first = 0 if t >= 0.5 else 1
+    place = (int(whole) + 1 - first) % n
+    for p in range(n):
+        k = first + place
+        out[p] = steps[k, 0] + t * (steps[k, 1] + t * (steps[k, 2] + t * steps[k, 3]))
+        place += 1
+        if place == n:
+            place = 0
 
 
 @njit(parallel=True)
@@ -138,9 +156,9 @@ def trial_coefficients(sums, counts, steps, group_step, trials):
 
     Parameters
     ----------
-    sums : (ngroups, nphases, nints) float64
+    sums : (nints, ngroups, nphases) float64
         Summed ramps.
-    counts : (nphases, nints) float64
+    counts : (nints, nphases) float64
         Pixels in each.
     steps : (nphases + 1, 4) float64
         The wave.
@@ -158,36 +176,39 @@ def trial_coefficients(sums, counts, steps, group_step, trials):
     With z the wave in the groups of a ramp, n groups at t = 0, 1, ..., D = n S_tt - S_t^2 and lines fitted to y - c z:
     a = sum N (S_zz - (S_tt S_z^2 - 2 S_t S_z S_tz + n S_tz^2) / D), and b is the same bilinear form of z and -2 y.
     """
-    ngroups, nphases, nints = sums.shape
+    nints, ngroups, nphases = sums.shape
     s_t = ngroups * (ngroups - 1) / 2.0
     s_tt = (ngroups - 1) * ngroups * (2 * ngroups - 1) / 6.0
     delta = ngroups * s_tt - s_t * s_t
     out = np.zeros((2, trials, nints))
     for k in prange(trials):
         z = np.empty((ngroups, nphases))
-        s_z = np.zeros(nphases)
-        s_tz = np.zeros(nphases)
-        s_zz = np.zeros(nphases)
+        s_z, s_tz, s_zz = np.zeros(nphases), np.zeros(nphases), np.zeros(nphases)
         for g in range(ngroups):
+            row = z[g]
+            _shifted_wave(steps, nphases * ((g * group_step) % 1.0 + k / trials), row)
             for p in range(nphases):
-                v = _evaluate(steps, (p + 0.5) / nphases + g * group_step + k / trials)
-                z[g, p] = v
-                s_z[p] += v
-                s_tz[p] += g * v
-                s_zz[p] += v * v
-        a = out[0, k]
-        b = out[1, k]
+                s_z[p] += row[p]
+                s_tz[p] += g * row[p]
+                s_zz[p] += row[p] * row[p]
         for p in range(nphases):
             quadratic = s_tt * s_z[p] ** 2 - 2.0 * s_t * s_z[p] * s_tz[p] + ngroups * s_tz[p] ** 2
             curve = s_zz[p] - quadratic / delta
             for i in range(nints):
-                a[i] += counts[p, i] * curve
+                out[0, k, i] += counts[i, p] * curve
         for g in range(ngroups):
+            row = z[g]
             for p in range(nphases):
                 line = (s_tt * s_z[p] - s_t * s_tz[p] + g * (ngroups * s_tz[p] - s_t * s_z[p])) / delta
-                weight = 2.0 * (line - z[g, p])
-                for i in range(nints):
-                    b[i] += weight * sums[g, p, i]
+                row[p] = 2.0 * (line - row[p])
+        part = np.empty(nphases)
+        for i in range(nints):
+            part[:] = 0.0
+            for g in range(ngroups):
+                row, mine = z[g], sums[i, g]
+                for p in range(nphases):
+                    part[p] += row[p] * mine[p]
+            out[1, k, i] = part.sum()
     return out
 
 
@@ -318,7 +339,7 @@ def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, b
     for i0, i1 in blocks():
         scatter_of_ramps(data[i0:i1], scatter[i0:i1])
         release()
-    limit = _QUIET * median(scatter)
+    limit = _QUIET * _median(scatter)
     index = (phase * spline.size).astype(np.int32)
     usable = pixeldq == 0
     for k in _BAD_COLUMNS:
@@ -326,17 +347,16 @@ def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, b
     out = np.empty((2, _TRIALS, nints))
     for i0, i1 in blocks():
         sums = np.empty((i1 - i0, ngroups, spline.size))
-        counts = np.empty((i1 - i0, spline.size), np.int64)
+        counts = np.empty((i1 - i0, spline.size))
         for i in range(i0, i1):
             quiet = usable & (scatter[i] < limit)
             sum_by_phase(data[i], quiet, index, sums[i - i0])
             count_by_phase(quiet, index, counts[i - i0])
-        out[:, :, i0:i1] = trial_coefficients(
-            np.ascontiguousarray(np.moveaxis(sums, 0, -1)),
-            np.ascontiguousarray(counts.T, np.float64),
-            spline.steps,
-            group_step,
-            _TRIALS,
-        )
+        out[:, :, i0:i1] = trial_coefficients(sums, counts, spline.steps, group_step, _TRIALS)
         release()
     return out
+
+
+def _median(values: np.ndarray) -> float:
+    """Median, by selection where a copy is small and by counting where it would not be."""
+    return float(np.median(values)) if values.size <= _SMALL else median(values)

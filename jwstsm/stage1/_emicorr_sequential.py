@@ -14,8 +14,8 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.scratch import allocate
-from jwstsm.core.stats import median
 from jwstsm.core.stripes import median_inplace
+from jwstsm.stage1._columns import merge_exchange, sort_columns, strip_width
 from jwstsm.stage1._emicorr_clock import OUTPUTS, Clock, Wave
 
 __all__ = ["folded_wave", "lookup_table", "match_reference", "remove_wave_inplace", "stretch"]
@@ -26,13 +26,17 @@ _ROUNDS = 5
 
 
 @njit(parallel=True)
-def residuals_of_ramps(groups, out):
+def residuals_of_ramps(groups, network, width, out):
     """Take a straight line and the median off each pixel's ramp and average the four outputs.
 
     Parameters
     ----------
     groups : (ngroups >= 3, ny, nx) float32
         One integration [DN].
+    network : (ncomparators, 2) int64
+        Sorts ``ngroups - 2`` values; empty for quickselect.
+    width : int
+        Pixels to work on side by side; a multiple of 4.
     out : (ngroups, ny, nx/4) float32
         Overwritten.
 
@@ -42,39 +46,87 @@ def residuals_of_ramps(groups, out):
     replaces the median. Samples 1 and 2 of a row, which are bad, get the mean of samples 0 and 3.
     """
     ngroups, ny, nx = groups.shape
-    n = ngroups - 2
-    s_x = n * (n - 1) / 2.0
-    s_xx = (n - 1) * n * (2 * n - 1) / 6.0
-    delta = n * s_xx - s_x * s_x
     for y in prange(ny):
-        rest = np.empty((nx, ngroups), np.float32)
-        scratch = np.empty(ngroups, np.float32)
-        for x in range(nx):
-            s_y, s_xy = 0.0, 0.0
-            for g in range(n):
-                v = np.float64(groups[g + 1, y, x])
-                s_y += v
-                s_xy += g * v
-            slope = (n * s_xy - s_x * s_y) / delta
-            count = 0
+        rest = np.empty((ngroups, width), np.float32)
+        scratch = np.empty((ngroups, width), np.float32)
+        level = np.empty(width, np.float32)
+        column = np.empty(ngroups, np.float32)
+        for x0 in range(0, nx, width):
+            w = min(width, nx - x0)
+            _take_lines(groups[:, y, x0 : x0 + w], rest, w)
+            _middle_levels(rest, scratch, column, network, w, level)
             for g in range(ngroups):
-                v = np.float32(groups[g, y, x] - slope * g)
-                rest[x, g] = v
-                if 0 < g < ngroups - 1 and v == v:
-                    scratch[count] = v
-                    count += 1
-            level = np.float32(np.nan)
-            if count > 0:
-                level = min(scratch[0], scratch[count - 1]) if n <= 2 else median_inplace(scratch, count)
-            for g in range(ngroups):
-                rest[x, g] -= level
+                row = rest[g]
+                for x in range(w):
+                    row[x] -= level[x]
+                for k in range(w // 4):
+                    x = 4 * k
+                    total = row[x] + row[x + 1] + row[x + 2] + row[x + 3]
+                    out[g, y, x0 // 4 + k] = total / np.float32(4)
         for g in range(ngroups):
-            for k in range(nx // 4):
-                x = 4 * k
-                out[g, y, k] = (rest[x, g] + rest[x + 1, g] + rest[x + 2, g] + rest[x + 3, g]) / np.float32(4)
             middle = (out[g, y, 0] + out[g, y, 3]) / np.float32(2)
             out[g, y, 1] = middle
             out[g, y, 2] = middle
+
+
+@njit
+def _take_lines(groups, rest, width):
+    """Write ramps (ngroups, width) less the slope of their inner groups to ``rest``."""
+    n = groups.shape[0] - 2
+    s_x = n * (n - 1) / 2.0
+    s_xx = (n - 1) * n * (2 * n - 1) / 6.0
+    delta = n * s_xx - s_x * s_x
+    s_y, s_xy = np.zeros(width), np.zeros(width)
+    for g in range(n):
+        row = groups[g + 1]
+        for x in range(width):
+            s_y[x] += row[x]
+            s_xy[x] += g * np.float64(row[x])
+    for x in range(width):
+        s_y[x] = (n * s_xy[x] - s_x * s_y[x]) / delta
+    for g in range(groups.shape[0]):
+        for x in range(width):
+            rest[g, x] = np.float32(groups[g, x] - s_y[x] * g)
+
+
+@njit
+def _middle_levels(rest, scratch, column, network, width, level):
+    """Median (smaller value of up to 2) of the inner groups of each column, NaN left out."""
+    n = rest.shape[0] - 2
+    clean = True
+    for g in range(n):
+        for x in range(width):
+            scratch[g, x] = rest[g + 1, x]
+            clean &= scratch[g, x] == scratch[g, x]
+    if clean and n > 2 and network.shape[0] > 0:
+        sort_columns(scratch, network, width)
+        for x in range(width):
+            upper = scratch[n // 2, x]
+            level[x] = upper if n % 2 == 1 else (scratch[n // 2 - 1, x] + upper) / np.float32(2)
+        return
+    for x in range(width):
+        count = 0
+        for g in range(n):
+            v = scratch[g, x]
+            column[count] = v
+            count += v == v
+        if count == 0:
+            level[x] = np.nan
+        elif n <= 2:
+            level[x] = min(column[0], column[count - 1])
+        else:
+            level[x] = median_inplace(column, count)
+
+
+@njit(parallel=True)
+def group_levels(rest):
+    """Median of each group of (ngroups, ny, nx/4) float32; NaN if any value is."""
+    ngroups = rest.shape[0]
+    out = np.empty(ngroups, np.float32)
+    for g in prange(ngroups):
+        values = rest[g].copy().reshape(-1)
+        out[g] = np.nan if np.isnan(values).any() else median_inplace(values, values.size)
+    return out
 
 
 @njit(inline="always")
@@ -260,8 +312,8 @@ def folded_wave(data: np.ndarray, wave: Wave, clock: Clock, steps: int) -> np.nd
     values = allocate((int(start[-1]),), np.float32)
     rest = np.empty((ngroups, ny, nx4), np.float32)
     for i in range(nints):
-        residuals_of_ramps(data[i], rest)
-        level = np.array([median(group) for group in rest], np.float32)
+        residuals_of_ramps(data[i], merge_exchange(ngroups - 2), strip_width(ngroups) & ~3, rest)
+        level = group_levels(rest)
         deal_to_bins(rest, level, i * clock.integration, timing, wave.period, place[i], values)
     means = clipped_means(values, start, _SIGMA, _ROUNDS)
     return means - np.median(means)
