@@ -18,7 +18,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser("sim", help="simulate a program with known truth and the references it needs")
     parser.add_argument("preset", choices=sorted(PRESETS), help="which program")
     parser.add_argument("folder", type=Path, help="gets uncal/, crds_cache/ and truth/")
-    parser.add_argument("--seed", type=int, default=1, help="same seed, same files (default 1)")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same arrays (default 1)")
     parser.add_argument("--workers", type=int, default=None, help="processes side by side (default: one per core)")
     parser.add_argument("--ngroups", type=int, default=None, help="groups per integration instead of the preset's")
     parser.add_argument("--nints", type=int, default=None, help="integrations per exposure instead of the preset's")

@@ -290,9 +290,10 @@ def simulate_program(
     if workers is None:
         large = max(task.region.nx * task.region.ny for task in tasks) > 1024**2
         workers = min(os.cpu_count() or 1, len(tasks)) if large else 1
-    jobs = [functools.partial(take_exposure, task, catalog, folder) for task in tasks]
-    jobs.append(functools.partial(write_cache, folder / "crds_cache", tasks, preset))
-    results = _run(jobs, workers)[:-1]
+    # the longest job first, so that the processes end together
+    jobs = [functools.partial(write_cache, folder / "crds_cache", tasks, preset)]
+    jobs += [functools.partial(take_exposure, task, catalog, folder) for task in tasks]
+    results = _run(jobs, workers)[1:]
     return ProgramPaths(
         folder,
         tuple(path for path, _ in results),
