@@ -15,6 +15,7 @@ __all__ = ["FRAME_VARIANCE", "LINEAR", "drizzle_bands", "finish_rows", "run_exte
 
 LINEAR, FRAME_VARIANCE = 0, 1
 _BAND = 32  # output rows that one thread works on at a time
+_EDGE = 64  # output columns that a pixel may cover before its overlaps are computed only inside the window
 _RUN = 16  # input pixels whose extent on the output is kept, to pass over those that do not reach a band
 
 
@@ -62,58 +63,78 @@ def run_extents(weight, pixmap, first, last, square, reach):
 
 
 @njit(inline="always")
-def _fold(sums, dq, x0, y0, totals, con, bit, out_dq, mode, frame_weight):
-    """Add the sums that one frame left in a band to the totals (see :class:`Coadd` for their meaning)."""
-    for y in range(sums.shape[0]):
-        for x in range(sums.shape[1]):
-            w = sums[y, x, 0]
+def _fold(sums, dq, row, column, totals, con, bit, out_dq, mode, frame_weight):
+    """Add the sums that one frame left in a band to the totals, whose first pixel there is (row, column)."""
+    for j in range(sums.shape[0]):
+        for i in range(sums.shape[1]):
+            w = sums[j, i, 0]
             if w == 0.0:
                 continue
+            y, x = row + j, column + i
             if con.size > 0:
-                con[y0 + y, x0 + x] |= bit
+                con[y, x] |= bit
             if dq.size > 0:
-                out_dq[y0 + y, x0 + x] |= dq[y, x]
+                out_dq[y, x] |= dq[j, i]
             if mode == LINEAR:
                 for p in range(sums.shape[2]):
-                    totals[y0 + y, x0 + x, p] += sums[y, x, p]
+                    totals[y, x, p] += sums[j, i, p]
                 continue
-            totals[y0 + y, x0 + x, 0] += w
-            totals[y0 + y, x0 + x, 1] += sums[y, x, 1]
+            totals[y, x, 0] += w
+            totals[y, x, 1] += sums[j, i, 1]
             weight = frame_weight
             if not weight > 0.0:
-                first = (sums[y, x, 2] / w) ** 2
+                first = (sums[j, i, 2] / w) ** 2
                 weight = 1.0 / first if first > 0.0 and first < np.inf else 0.0
             for p in range(2, sums.shape[2]):
-                variance = (sums[y, x, p] / w) ** 2
+                variance = (sums[j, i, p] / w) ** 2
                 if weight > 0.0 and variance < np.inf:
-                    totals[y0 + y, x0 + x, 2 * p - 2] += variance * weight * weight
-                    totals[y0 + y, x0 + x, 2 * p - 1] += weight
+                    totals[y, x, 2 * p - 2] += variance * weight * weight
+                    totals[y, x, 2 * p - 1] += weight
 
 
 @njit(parallel=True)
 def drizzle_bands(
-    values, weight, pixmap, dq, first, last, par, kernel, extents, span, nlin, totals, con, bit, out_dq, mode, fw
+    values,
+    weight,
+    pixmap,
+    dq,
+    first,
+    last,
+    par,
+    kernel,
+    extents,
+    span,
+    origin,
+    nlin,
+    totals,
+    con,
+    bit,
+    out_dq,
+    mode,
+    fw,
 ):
-    """Drizzle rows [first, last) of one frame on the part ``span`` (y0, y1, x0, x1) of a window, band by band."""
-    x0, width = span[2], span[3] - span[2]
+    """Drizzle rows [first, last) of one frame on the part ``span`` of the output, band by band.
+
+    ``span`` (y0, y1, x0, x1) and ``origin`` (x0, y0) are output pixels; ``totals`` begins at ``origin``.
+    """
+    width = span[3] - span[2]
     nx = weight.shape[1]
     nband = (span[1] - span[0] + _BAND - 1) // _BAND
     for b in prange(nband):
         y0 = span[0] + b * _BAND
         y1 = min(y0 + _BAND, span[1])
+        box = (y0, y1, span[2], span[3])
         sums = np.zeros((y1 - y0, width, 1 + values.shape[2]))
         band_dq = np.zeros((y1 - y0, width) if dq.size > 0 else (0, 0), np.uint32)
-        edge = np.zeros((y1 - y0, width + 2))
+        edge = np.zeros((y1 - y0, max(width + 2, _EDGE)))
         for j in range(first, last):
             for r in range(extents.shape[1]):
-                # extents are in map coordinates, where pixel c is centred on c
-                if extents[j - first, r, 0] + par[3] > y1 or extents[j - first, r, 1] + par[3] < y0:
+                # pixel c of the output covers [c - 0.5, c + 0.5) in the coordinates of the map
+                if extents[j - first, r, 0] + 0.5 > y1 or extents[j - first, r, 1] + 0.5 < y0:
                     continue
                 i0, i1 = r * _RUN, min(nx, (r + 1) * _RUN)
-                kernels.spread(
-                    kernel, values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, band_dq
-                )
-        _fold(sums, band_dq, x0, y0, totals, con, bit, out_dq, mode, fw)
+                kernels.spread(kernel, values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, band_dq)
+        _fold(sums, band_dq, y0 - origin[1], span[2] - origin[0], totals, con, bit, out_dq, mode, fw)
 
 
 @njit(parallel=True)

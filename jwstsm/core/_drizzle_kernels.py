@@ -5,15 +5,14 @@ All kernels share one signature; :func:`spread` calls them by number:
 - ``values`` (ny, nx, nval) float32, ``weight`` (ny, nx) float32, ``pixmap`` (ny, nx, 2) float64 (x first), ``dq``
   (ny, nx) uint32 or (0, 0);
 - ``j`` the input row, ``[i0, i1)`` the run of columns;
-- ``par`` = (pixfrac, scale, x_off, y_off, order): the offsets turn map coordinates into ones where output pixel ``c``
-  of the window covers [c, c + 1);
-- ``[y0, y1)`` the band's rows of the window, ``width`` its columns;
+- ``par`` = (pixfrac, scale, order);
+- ``box`` = (y0, y1, x0, x1), the output pixels that may be written: rows [y0, y1) and columns [x0, x1);
 - ``nlin`` how many values enter linearly, at least the first (the rest with squared weights);
-- ``edge`` scratch (y1 - y0, width + 2) of zeros, left so;
-- ``sums`` (y1 - y0, width, 1 + nval) float64 and ``out_dq`` (y1 - y0, width) uint32 or (0, 0), which are added to.
+- ``edge`` scratch of zeros, left so, at least (y1 - y0, x1 - x0 + 2);
+- ``sums`` (y1 - y0, x1 - x0, 1 + nval) float64 and ``out_dq`` (y1 - y0, x1 - x0) uint32 or (0, 0), which are added to.
 
-Only rows of the band are written, in the order of the input pixels: the bits of an output pixel do not depend on how
-the output is cut into bands, tiles or threads.
+Shares are computed in the coordinates of the whole output, where pixel ``c`` covers [c, c + 1), and added in the order
+of the input pixels: the bits of an output pixel do not depend on how the output is cut into bands, tiles or threads.
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ def _deposit(values, dq, j, i, amount, row, column, nlin, sums, out_dq):
 def _add_edge(x1, y1, x2, y2, r0, r1, c0, c1, edge):
     """Add one side of a polygon to the running overlaps of the cells (rows ``r0`` to ``r1``, columns ``c0`` to ``c1``).
 
-    The prefix sum of a row of ``edge`` (its row 0 is ``r0``) is afterwards the signed area of the polygon in each cell:
-    a side adds, to its own cell, its height times the part of the cell to its right, and its full height to all cells
-    further right.
+    The prefix sum of a row of ``edge`` (its first is ``r0``, its first column ``c0``) is afterwards the signed area of
+    the polygon in each cell: a side adds, to its own cell, its height times the part of the cell to its right, and its
+    full height to all cells further right.
     """
     if y1 == y2:
         return
@@ -74,21 +73,21 @@ def _add_edge(x1, y1, x2, y2, r0, r1, c0, c1, edge):
         row = r - r0
         if cell == final and cell >= c0 and cell <= c1:
             part = height * (0.5 * (xl + xr) - cell)
-            edge[row, cell] += height - part
-            edge[row, cell + 1] += part
+            edge[row, cell - c0] += height - part
+            edge[row, cell - c0 + 1] += part
         elif xr <= left:
-            edge[row, c0] += height
+            edge[row, 0] += height
         elif xl < right and xr > xl:
             per_x = height / (xr - xl)
             if xl < left:
-                edge[row, c0] += per_x * (left - xl)
+                edge[row, 0] += per_x * (left - xl)
                 xl, cell = left, c0
             for c in range(cell, min(final, c1) + 1):
                 start, stop = max(xl, float(c)), min(xr, c + 1.0)
                 part = per_x * (stop - start)
                 beyond = part * (0.5 * (start + stop) - c)
-                edge[row, c] += part - beyond
-                edge[row, c + 1] += beyond
+                edge[row, c - c0] += part - beyond
+                edge[row, c - c0 + 1] += beyond
 
 
 @njit(inline="always")
@@ -96,15 +95,15 @@ def _between(pixmap, j, i, v, u, axis):
     """Interpolate the map bilinearly at (row j + v, column i + u); outside [0, 1] it extrapolates."""
     lower = pixmap[j, i, axis] + u * (pixmap[j, i + 1, axis] - pixmap[j, i, axis])
     upper = pixmap[j + 1, i, axis] + u * (pixmap[j + 1, i + 1, axis] - pixmap[j + 1, i, axis])
-    return lower + v * (upper - lower)
+    return lower + v * (upper - lower) + 0.5
 
 
 @njit
-def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+def square(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq):
     """Spread the pixel, shrunk by pixfrac and mapped corner by corner, over what it overlaps: exact areas."""
     nrow, ncol = weight.shape
+    y0, y1, x0, x1 = box
     half = 0.5 * par[0]
-    x_off, y_off = par[2], par[3]
     # corners come from the map of the pixel centres around them; at the rim of the image its own cell extrapolates
     j_low, j_up = min(max(j - 1, 0), nrow - 2), min(j, nrow - 2)
     v_low, v_up = j - half - j_low, j + half - j_up
@@ -118,26 +117,25 @@ def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge
         else:
             k = max(i - 1, 0)
             u = i - half - k
-            xa = _between(pixmap, j_low, k, v_low, u, 0) + x_off
-            ya = _between(pixmap, j_low, k, v_low, u, 1) + y_off
-            xd = _between(pixmap, j_up, k, v_up, u, 0) + x_off
-            yd = _between(pixmap, j_up, k, v_up, u, 1) + y_off
+            xa, ya = _between(pixmap, j_low, k, v_low, u, 0), _between(pixmap, j_low, k, v_low, u, 1)
+            xd, yd = _between(pixmap, j_up, k, v_up, u, 0), _between(pixmap, j_up, k, v_up, u, 1)
         k = min(i, ncol - 2)
         u = i + half - k
-        xb = _between(pixmap, j_low, k, v_low, u, 0) + x_off
-        yb = _between(pixmap, j_low, k, v_low, u, 1) + y_off
-        xc = _between(pixmap, j_up, k, v_up, u, 0) + x_off
-        yc = _between(pixmap, j_up, k, v_up, u, 1) + y_off
+        xb, yb = _between(pixmap, j_low, k, v_low, u, 0), _between(pixmap, j_low, k, v_low, u, 1)
+        xc, yc = _between(pixmap, j_up, k, v_up, u, 0), _between(pixmap, j_up, k, v_up, u, 1)
         shared = i
         area = 0.5 * ((xc - xa) * (yd - yb) - (xd - xb) * (yc - ya))
         if not (abs(area) > 0.0 and abs(area) < np.inf):  # also where the map is NaN
             continue
         y_min, y_max = min(min(ya, yb), min(yc, yd)), max(max(ya, yb), max(yc, yd))
         x_min, x_max = min(min(xa, xb), min(xc, xd)), max(max(xa, xb), max(xc, xd))
-        if y_min >= y1 or y_max <= y0 or x_min >= width or x_max <= 0.0:
+        if y_min >= y1 or y_max <= y0 or x_min >= x1 or x_max <= x0:
             continue
-        c0, c1 = math.floor(max(x_min, 0.0)), math.floor(min(x_max, width - 0.5))
         r0, r1 = math.floor(max(y_min, y0)), math.floor(min(y_max, y1 - 0.5))
+        if x_max - x_min < edge.shape[1] - 2:
+            c0, c1 = math.floor(x_min), math.floor(x_max)
+        else:
+            c0, c1 = math.floor(max(x_min, x0)), math.floor(min(x_max, x1 - 0.5))
         _add_edge(xa, ya, xb, yb, r0, r1, c0, c1, edge)
         _add_edge(xb, yb, xc, yc, r0, r1, c0, c1, edge)
         _add_edge(xc, yc, xd, yd, r0, r1, c0, c1, edge)
@@ -146,75 +144,79 @@ def square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge
         for r in range(r0, r1 + 1):
             share = 0.0
             for c in range(c0, c1 + 1):
-                share += edge[r - r0, c] * per_area
-                edge[r - r0, c] = 0.0
-                if share > _SLIVER:
-                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
-            edge[r - r0, c1 + 1] = 0.0
+                share += edge[r - r0, c - c0] * per_area
+                edge[r - r0, c - c0] = 0.0
+                if share > _SLIVER and c >= x0 and c < x1:
+                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c - x0, nlin, sums, out_dq)
+            edge[r - r0, c1 + 1 - c0] = 0.0
 
 
 @njit
-def point(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+def point(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq):
     """Put the whole pixel into the output pixel that its centre falls in."""
+    y0, y1, x0, x1 = box
     for i in range(i0, i1):
-        x, y = pixmap[j, i, 0] + par[2], pixmap[j, i, 1] + par[3]
-        if weight[j, i] > 0.0 and x >= 0.0 and x < width and y >= y0 and y < y1:
-            _deposit(values, dq, j, i, weight[j, i], int(y) - y0, int(x), nlin, sums, out_dq)
+        x, y = pixmap[j, i, 0] + 0.5, pixmap[j, i, 1] + 0.5
+        if weight[j, i] > 0.0 and x >= x0 and x < x1 and y >= y0 and y < y1:
+            _deposit(values, dq, j, i, weight[j, i], int(y) - y0, int(x) - x0, nlin, sums, out_dq)
 
 
 @njit
-def turbo(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+def turbo(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq):
     """Spread the pixel over an upright square of side pixfrac / scale about its centre."""
+    y0, y1, x0, x1 = box
     half = 0.5 * par[0] / par[1]
     per_area = (par[1] / par[0]) ** 2
     for i in range(i0, i1):
-        x, y = pixmap[j, i, 0] + par[2], pixmap[j, i, 1] + par[3]
-        inside = x + half > 0.0 and x - half < width and y + half > y0 and y - half < y1
+        x, y = pixmap[j, i, 0] + 0.5, pixmap[j, i, 1] + 0.5
+        inside = x + half > x0 and x - half < x1 and y + half > y0 and y - half < y1
         if not (weight[j, i] > 0.0 and inside):
             continue
         for r in range(int(max(y - half, y0)), int(min(y + half, y1 - 0.5)) + 1):
             high = min(y + half, r + 1.0) - max(y - half, float(r))
-            for c in range(int(max(x - half, 0.0)), int(min(x + half, width - 0.5)) + 1):
+            for c in range(int(max(x - half, x0)), int(min(x + half, x1 - 0.5)) + 1):
                 wide = min(x + half, c + 1.0) - max(x - half, float(c))
                 if high > 0.0 and wide > 0.0:
-                    share = high * wide * per_area
-                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+                    amount = high * wide * per_area * weight[j, i]
+                    _deposit(values, dq, j, i, amount, r - y0, c - x0, nlin, sums, out_dq)
 
 
 @njit
-def gaussian(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+def gaussian(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq):
     """Spread the pixel as a round Gaussian of full width pixfrac / scale, cut at 2.5 sigma."""
+    y0, y1, x0, x1 = box
     reach = max(2.5 * par[0] / _FWHM_PER_SIGMA, 1.2) / par[1]
     steep = 0.5 * (_FWHM_PER_SIGMA * par[1] / par[0]) ** 2
     for i in range(i0, i1):
-        x, y = pixmap[j, i, 0] + par[2], pixmap[j, i, 1] + par[3]
-        inside = x + reach >= 0.0 and x - reach < width and y + reach >= y0 and y - reach < y1
+        x, y = pixmap[j, i, 0] + 0.5, pixmap[j, i, 1] + 0.5
+        inside = x + reach >= x0 and x - reach < x1 and y + reach >= y0 and y - reach < y1
         if not (weight[j, i] > 0.0 and inside):
             continue
         for r in range(int(max(y - reach, y0)), int(min(y + reach, y1 - 0.5)) + 1):
             dy = y - 0.5 - r
-            for c in range(int(max(x - reach, 0.0)), int(min(x + reach, width - 0.5)) + 1):
+            for c in range(int(max(x - reach, x0)), int(min(x + reach, x1 - 0.5)) + 1):
                 dx = x - 0.5 - c
-                share = steep / math.pi * math.exp(-steep * (dx * dx + dy * dy))
-                _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+                amount = steep / math.pi * math.exp(-steep * (dx * dx + dy * dy)) * weight[j, i]
+                _deposit(values, dq, j, i, amount, r - y0, c - x0, nlin, sums, out_dq)
 
 
 @njit
-def lanczos(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
-    """Spread the pixel by the product of two Lanczos functions of order ``par[4]``."""
-    order = par[4]
+def lanczos(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq):
+    """Spread the pixel by the product of two Lanczos functions of order ``par[2]``."""
+    y0, y1, x0, x1 = box
+    order = par[2]
     reach = order / par[1]
     for i in range(i0, i1):
-        x, y = pixmap[j, i, 0] + par[2] - 0.5, pixmap[j, i, 1] + par[3] - 0.5
-        inside = x + reach >= 0.0 and x - reach < width and y + reach >= y0 and y - reach < y1
+        x, y = pixmap[j, i, 0], pixmap[j, i, 1]
+        inside = x + reach >= x0 and x - reach < x1 and y + reach >= y0 and y - reach < y1
         if not (weight[j, i] > 0.0 and inside):
             continue
         for r in range(max(math.floor(y - reach) + 1, y0), min(math.floor(y + reach), y1 - 1) + 1):
             along_y = _lanczos_value(abs(y - r) * par[1], order)
-            for c in range(max(math.floor(x - reach) + 1, 0), min(math.floor(x + reach), width - 1) + 1):
+            for c in range(max(math.floor(x - reach) + 1, x0), min(math.floor(x + reach), x1 - 1) + 1):
                 share = along_y * _lanczos_value(abs(x - c) * par[1], order)
                 if share != 0.0:
-                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c, nlin, sums, out_dq)
+                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c - x0, nlin, sums, out_dq)
 
 
 @njit
@@ -229,15 +231,15 @@ def _lanczos_value(distance, order):
 
 
 @njit
-def spread(kernel, values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq):
+def spread(kernel, values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq):
     """Call the kernel of a number (order of :data:`jwstsm.core.drizzle.KERNELS`)."""
     if kernel == 0:
-        square(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+        square(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq)
     elif kernel == 1:
-        point(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+        point(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq)
     elif kernel == 2:
-        turbo(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+        turbo(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq)
     elif kernel == 3:
-        gaussian(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+        gaussian(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq)
     else:
-        lanczos(values, weight, pixmap, dq, j, i0, i1, par, y0, y1, width, nlin, edge, sums, out_dq)
+        lanczos(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, out_dq)

@@ -146,33 +146,44 @@ class Coadd:
         if pixfrac < _POINT_BELOW and not kernel.startswith("lanczos"):
             kernel = "point"
         first, last = (0, ny) if rows is None else rows
-        order = 2.0 if kernel == "lanczos2" else 3.0
         reach = _reach(kernel, pixfrac, scale)
         extents = run_extents(weight, pixmap, first, last, kernel == "square", reach)
         span = self._span(extents, columns)
         if span[0] >= span[1] or span[2] >= span[3]:
             return
-        par = np.array([pixfrac, scale, 0.5 - self.origin[0] - span[2], 0.5 - self.origin[1], order])
         plane, bit = divmod(number, CONTEXT_BITS)
         con = self.con[plane] if self.inputs else np.zeros((0, 0), np.int32)
         exact = self.variance == "exact"
         drizzle_bands(
-            values, weight, pixmap, np.zeros((0, 0), np.uint32) if dq is None else dq, first, last, par,
-            KERNELS[kernel], extents, span, 1 if exact else values.shape[2], self.totals,
-            con, np.array([1 << bit], np.uint32).view(np.int32)[0], self.dq,
-            LINEAR if exact or not self.nvar else FRAME_VARIANCE, frame_weight,
-        )  # fmt: skip
+            values,
+            weight,
+            pixmap,
+            np.zeros((0, 0), np.uint32) if dq is None else dq,
+            first,
+            last,
+            np.array([pixfrac, scale, 2.0 if kernel == "lanczos2" else 3.0]),
+            KERNELS[kernel],
+            extents,
+            span,
+            (int(self.origin[0]), int(self.origin[1])),
+            1 if exact else values.shape[2],
+            self.totals,
+            con,
+            np.array([1 << bit], np.uint32).view(np.int32)[0],
+            self.dq,
+            LINEAR if exact or not self.nvar else FRAME_VARIANCE,
+            frame_weight,
+        )
 
     def _span(self, extents: np.ndarray, columns: tuple[int, int] | None) -> tuple[int, int, int, int]:
-        """Return the rows and columns of the window that the frame reaches."""
+        """Return the output rows and columns of the window that the frame reaches."""
         low, high = extents[..., 0].min(initial=np.inf), extents[..., 1].max(initial=-np.inf)
         if not low <= high:
             return 0, 0, 0, 0
-        height, width = self.shape
-        offset = 0.5 - self.origin[1]
-        y0, y1 = np.clip([np.floor(low + offset), np.floor(high + offset) + 1], 0, height)
-        x0, x1 = (0, width) if columns is None else np.clip(np.asarray(columns) - self.origin[0], 0, width)
-        return int(y0), int(y1), int(x0), int(x1)
+        (x0, y0), (height, width) = self.origin, self.shape
+        rows = np.clip([np.floor(low + 0.5), np.floor(high + 0.5) + 1], y0, y0 + height)
+        span = np.clip((x0, x0 + width) if columns is None else columns, x0, x0 + width)
+        return int(rows[0]), int(rows[1]), int(span[0]), int(span[1])
 
     def finish(self, out: dict[str, np.ndarray], *, fillval: float = np.nan, variance_scale: float = 1.0) -> None:
         """Divide the sums and write the results.
