@@ -13,7 +13,7 @@ for the same numbers to come out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,18 +116,18 @@ class Index:
         groups = self._open[hard] if not group.has_science else self._by_key[hard][_shape(group.key)][group.key]
         groups.remove(group)
 
-    def find(self, option: Option) -> Iterator[Group]:
-        """Yield the groups whose key agrees with that of an option."""
+    def find(self, option: Option) -> list[Group]:
+        """Return the groups whose key agrees with that of an option."""
         hard = self._hard(option.key)
-        yield from [group for group in self._open.get(hard, ()) if _agree(group.key, option.key)]
+        found = [group for group in self._open.get(hard, ()) if _agree(group.key, option.key)]
         if option.path.single:
-            return
-        for shape, groups in list(self._by_key.get(hard, {}).items()):
+            return found
+        for shape, groups in self._by_key.get(hard, {}).items():
             if shape == option.shape:
-                yield from list(groups.get(option.key, ()))
+                found += groups.get(option.key, ())
             else:
-                matching = [found for key, found in groups.items() if _agree(key, option.key)]
-                yield from [group for found in matching for group in found]
+                found += [group for key, same in groups.items() if _agree(key, option.key) for group in same]
+        return found
 
 
 def _shape(key: Key) -> tuple[bool, ...]:

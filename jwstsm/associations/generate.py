@@ -12,7 +12,7 @@ from jwstsm.associations.facts import Exposure
 from jwstsm.associations.finish import finish, why_incomplete
 from jwstsm.associations.pool import Pool, PoolError
 from jwstsm.associations.prune import number, prune
-from jwstsm.associations.rules import Rule, load_rules
+from jwstsm.associations.rules import load_rules
 
 DISCOVERED = ("a3001", "discovered")
 
@@ -123,7 +123,7 @@ def decide(
             if any(rule.allows(candidate[1]) for rule in rules):
                 collect(Run(planner, candidate).process([exposures[i] for i in indices]), "candidate")
     if discover and ids is None:
-        collect(_discover(planner, exposures, rules), "discover")
+        collect(Run(planner, DISCOVERED).process(exposures), "discover")
     for level in sorted(wanted_levels, reverse=True):
         kept = prune([association for association in made if association.level == level], outcome.pruned)
         number(kept)
@@ -131,12 +131,6 @@ def decide(
     if merge:
         outcome.associations = merge_level2(outcome.associations)
     return outcome
-
-
-def _discover(planner: Planner, exposures: list[Exposure], rules: list[Rule]) -> list[Group]:
-    if not any(rule.allows(DISCOVERED[1]) for rule in rules):
-        return []
-    return Run(planner, DISCOVERED).process(exposures)
 
 
 def _chosen(pool: Pool, ids: Iterable[str] | None, types: Iterable[str] | None):
