@@ -148,7 +148,7 @@ def _read_hdu(product, hdu, entry, suffix: str, integrations) -> None:
     attribute, dtype, _ = entry
     product.headers[hdu.name] = _clean(hdu.header)
     if dtype == "table":
-        product.tables[hdu.name] = np.array(hdu.data).view(np.recarray) if hdu.data is not None else None
+        product.tables[hdu.name] = hdu.data.copy() if hdu.data is not None else None
         return
     if suffix == "uncal" and dtype == "uint16":
         dtype = "float32"  # what stage 1 works in
@@ -228,7 +228,8 @@ def _make_hdu(product, name: str, attribute: str, dtype: str, unit: str):
         if table is None:
             return None
         hdu = fits.BinTableHDU(header=header, name=name)
-        hdu.data = np.asarray(table).view(fits.FITS_rec)  # see asdf_block.encode
+        # not handed to the constructor, which imports astropy.table (see asdf_block.encode)
+        hdu.data = table if isinstance(table, fits.FITS_rec) else fits.FITS_rec.from_columns(fits.ColDefs(table))
         return hdu
     array = getattr(product, attribute, None)
     if array is None or np.isscalar(array):
