@@ -103,7 +103,7 @@ def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Me
     out.append(("image2, 2048 x 2048", case.ours("image2", rate, count), case.official("image2", rate, 1)))
     mosaic = Case(folder / "bench_mosaic")
     if not (mosaic.folder / "uncal").exists():
-        simulate(mosaic.folder, preset="bench_mosaic")
+        simulate(mosaic.folder, preset="bench3")
     cals = []
     for file in sorted((mosaic.folder / "uncal").glob("*_uncal.fits")):
         base = file.name.removesuffix("_uncal.fits")

@@ -156,6 +156,7 @@ def _run(arguments) -> None:
         )
     else:
         header = parse_header(arguments.file)
+        tables.exposure_type(header, arguments.file.name)
         names = None
         if pipeline not in tables.sequences():
             step = pipeline

@@ -40,7 +40,10 @@ def compile_kernels() -> None:
 
     with tempfile.TemporaryDirectory(prefix="jwstsm-kernels-") as scratch:
         folder = Path(scratch)
-        simulate_program(folder, preset="tiny", seed=1)
+        # one integration, and two with frame averages and zero frames
+        simulate_program(
+            folder, preset="small", seed=1, detectors=(("NRCBLONG", "F444W"),), dithers=((0.0, 0.0), (0.61, 0.47))
+        )
         cache = folder / "crds_cache"
         context = next((cache / "mappings" / "jwst").glob("*.pmap")).name
         selector = Selector(context, cache, server=None)

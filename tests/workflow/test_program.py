@@ -1,0 +1,166 @@
+"""A small program through real Snakemake: all is made, an edit redoes exactly its rules, a kill loses nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from jwstsm.cli import main
+from tests.workflow.conftest import BIN, planned, snakemake
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+AFTER_RATE = {
+    "image2",
+    "describe_calibrated",
+    "tweakreg",
+    "skymatch",
+    "outlier_median",
+    "outlier_detection",
+    "resample",
+}
+AFTER_RATE |= {"source_catalog", "describe_mosaic", "report", "program"}
+AFTER_MOSAIC = {"source_catalog", "describe_mosaic", "report", "program"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A program of two visits and two detectors, run to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    main(["demo", str(folder), "--preset", "small"])
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def edited(folder, old, new):
+    """Return what a dry run would redo after an edit of the configuration, which is taken back."""
+    config = folder / "config.yaml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, 1))
+    try:
+        return set(planned(folder))
+    finally:
+        config.write_text(text)
+
+
+def test_every_product_is_there(finished):
+    names = sorted(p.name for p in (finished / "stage3").iterdir())
+    assert sum(n.endswith("_i2d.fits") for n in names) == 4
+    assert sum(n.endswith("_cat.ecsv") for n in names) == 4
+    assert sum(n.endswith("_crf.fits") for n in names) == 12
+    assert not [n for n in names if n.endswith(".part") or "median" in n]
+    page = (finished / "report" / "index.html").read_text()
+    assert page.count("data:image/webp") == 16
+    lock = json.loads((finished / "references" / "lock.json").read_text())
+    assert any("dark" in name for name in lock["files"])
+    assert planned(finished) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ("    # rejection_threshold: 4.0 ", "    rejection_threshold: 5.0 ", {"detector1"} | AFTER_RATE),
+        ("    # pixfrac: 1.0 ", "    pixfrac: 0.8 ", None),
+        (
+            "overrides: []",
+            "overrides: [{match: {pipeline: image3}, steps: {resample: {pixfrac: 0.8}}}]",
+            {"resample"} | AFTER_MOSAIC,
+        ),
+        ("  source_catalog:\n    # skip: false", "  source_catalog:\n    snr_threshold: 5", AFTER_MOSAIC),
+        (
+            "  skymatch:\n    # skip: false",
+            "  skymatch:\n    skymethod: local",
+            {"skymatch", "outlier_median", "outlier_detection", "resample"} | AFTER_MOSAIC,
+        ),
+        ("# Associations: your", "# Associations, your", set()),
+    ],
+)
+def test_an_edit_redoes_exactly_what_depends_on_it(finished, old, new, rules):
+    if rules is None:  # resample without a pipeline is that of stage 2 or 3: both are redone
+        assert {"image2", "resample"} <= edited(finished, old, new)
+    else:
+        assert edited(finished, old, new) == rules
+
+
+def test_an_override_touches_only_the_matching_exposures(finished):
+    config = finished / "config.yaml"
+    text = config.read_text()
+    config.write_text(
+        text.replace("overrides: []", "overrides: [{match: {FILTER: F444W}, steps: {jump: {rejection_threshold: 5}}}]")
+    )
+    try:
+        assert planned(finished)["detector1"] == 4
+    finally:
+        config.write_text(text)
+
+
+def science(folder) -> dict[str, str]:
+    """Return a checksum of the arrays of every product of a program."""
+    out = {}
+    for path in sorted(folder.glob("stage*/*.fits")):
+        digest = hashlib.sha256()
+        with fits.open(path) as hdus:
+            for hdu in hdus:
+                if hdu.is_image and hdu.data is not None:
+                    digest.update(np.ascontiguousarray(hdu.data).tobytes())
+        out[str(path.relative_to(folder))] = digest.hexdigest()
+    return out
+
+
+def test_a_killed_run_resumes_and_ends_with_the_same_bits(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("killed")
+    for name in ("uncal", "crds_cache"):
+        (folder / name).symlink_to(finished / name)
+    for name in ("config.yaml", "Snakefile"):
+        (folder / name).write_text((finished / name).read_text())
+    (folder / "profiles").symlink_to(finished / "profiles")
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = [BIN / "snakemake", "--cores", "2"]
+    for _ in range(3):
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        before = len(list(folder.glob("stage*/*")))
+        deadline = time.time() + 120
+        while len(list(folder.glob("stage*/*"))) < before + 3 and process.poll() is None and time.time() < deadline:
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert science(folder) == science(finished)
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_damaged_exposure_fails_alone(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "crds_cache").symlink_to(finished / "crds_cache")
+    (folder / "Snakefile").write_text((finished / "Snakefile").read_text())
+    (folder / "config.yaml").write_text(
+        (finished / "config.yaml").read_text().replace("stages: [1, 2, 3]", "stages: [1]")
+    )
+    (folder / "uncal").mkdir()
+    files = sorted((finished / "uncal").glob("*_uncal.fits"))[:2]
+    for file in files:
+        (folder / "uncal" / file.name).write_bytes(file.read_bytes())
+    bad = folder / "uncal" / files[0].name
+    bad.write_bytes(bad.read_bytes()[:-30000])
+    done = snakemake(folder, "--keep-going", "stage1")
+    assert done.returncode != 0
+    assert "truncated" in done.stderr
+    assert len(list((folder / "stage1").glob("*_rate.fits"))) == 1
