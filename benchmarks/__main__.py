@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks import imaging
+from benchmarks import associations, imaging
 from benchmarks.measure import Measured
 
 
@@ -35,10 +35,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the simulated programs are made (kept and used again)")
     parser.add_argument("--runs", type=int, default=3, help="runs of ours to take the best of")
+    parser.add_argument("--all", action="store_true", help="the slow rows too (official associations: minutes)")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="jwstsm-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
     rows = imaging.rows(folder, simulate_program, arguments.runs)
+    if arguments.all:
+        rows += associations.rows(folder, arguments.runs)
     text = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}\n\n{table(rows)}\n"
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jwstsm import config, tables
 from jwstsm.calibrate import write_record
 from jwstsm.core.compiled import set_threads
@@ -313,10 +315,23 @@ def combine(context: Context, output: str | Path) -> None:
 
 def catalog_sources(context: Context, mosaic: str | Path, catalog: str | Path, segments: str | Path) -> None:
     """Write catalog and segmentation map of a mosaic (rule source_catalog)."""
+    from jwstsm.products import Segmentation
+    from jwstsm.stage3._catalog import Catalog
+
     one, _ = context.step("source_catalog")
     image = read(mosaic)
-    result, record = context.run("source_catalog", lambda options: one(image, context.references, options))
-    write_catalog(result, record, image, catalog, segments)
+    found, record = context.run("source_catalog", lambda options: one(image, context.references, options))
+    if record["status"] == "SKIPPED":
+        # the products are still made, empty, with the reason in them: a field without sources is no failure
+        found = Catalog([], {"label": np.zeros(0, int)}, {"reason": record["reason"]})
+    found.write(catalog)
+    labels = np.zeros(image.data.shape, np.uint32) if found.segments is None else found.segments
+    product = Segmentation(**image.headers_copy(), data=labels, suffix="segm")
+    product.tables.clear()
+    product.sci.pop("BUNIT", None)
+    product.primary["S_SRCCAT"] = (record["status"], "Status of step source_catalog")
+    product.history.append(record)
+    write(product, segments, "segm")
 
 
 def read_history(path: str | Path) -> list[dict]:

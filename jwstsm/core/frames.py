@@ -211,7 +211,8 @@ class FitsFrame:
         """Headers, and where the planes are; one pass over the file's headers."""
         planes = {}
         try:
-            with fits.open(self.path, memmap=True, lazy_load_hdus=True) as hdus:
+            # opened here, so that the file is closed whatever astropy makes of it
+            with open(self.path, "rb") as file, fits.open(file, memmap=True, lazy_load_hdus=True) as hdus:
                 primary, sci = hdus[0].header.copy(), hdus["SCI"].header.copy()
                 for name, extension in EXTENSIONS.items():
                     if extension in hdus and hdus[extension].header["NAXIS"] >= 2:

@@ -170,7 +170,7 @@ def measure_segments(
         flux_error = np.full(len(boxes), np.nan) if error is None else np.where(none, np.nan, np.sqrt(sums[:, 1]))
         shape = segment_shapes(sums[:, 6] / sums[:, 3], sums[:, 7] / sums[:, 3], sums[:, 8] / sums[:, 3])
         return {
-            "id": np.arange(1, len(boxes) + 1),
+            "id": np.arange(1, len(boxes) + 1, dtype=np.int32),
             "xcentroid": sums[:, 4] / sums[:, 3] + boxes[:, 2],
             "ycentroid": sums[:, 5] / sums[:, 3] + boxes[:, 0],
             "flux": np.where(none, np.nan, sums[:, 0]),

@@ -113,7 +113,7 @@ def expanded_axes(ellipse: np.ndarray, factor: float, max_width: float) -> tuple
 
 def _flag_group(cube: np.ndarray, g: int, settings: LargeEvents, masks: tuple, cores: np.ndarray) -> int:
     """Find and flag the snowballs of one group; ``cores`` (ny, nx) collects the large saturated cores."""
-    ngroups, ny, nx = cube.shape
+    ngroups, ny = cube.shape[:2]
     jumps, fresh, coming = masks
     last = g == ngroups - 1
     masks_of_group(cube[g - 1], cube[g], cube[g if last else g + 1], _JUMP, _SATURATED, jumps, fresh, coming)

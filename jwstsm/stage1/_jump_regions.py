@@ -1,7 +1,7 @@
 """Connected regions of flagged pixels as ellipses of equal second moments, and ellipses drawn back as pixels.
 
-The ellipse of a region has its centre of mass, full axes of ``4 sqrt(eigenvalue) - 1`` pixels, where the eigenvalues are
-those of the covariance of the pixel positions, and the direction of the larger one.
+The ellipse of a region has its centre of mass, full axes of ``4 sqrt(eigenvalue) - 1`` pixels, with the eigenvalues of
+the covariance of the pixel positions, and the direction of the larger one.
 """
 
 from __future__ import annotations

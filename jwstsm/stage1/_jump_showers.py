@@ -19,7 +19,7 @@ from jwstsm.stage1._columns import merge_exchange, select_median, sort_columns, 
 from jwstsm.stage1._jump_large_events import expanded_axes
 from jwstsm.stage1._jump_regions import draw_ellipse, find_ellipses, new_mask
 from jwstsm.stage1._jump_sigma_clip import clipped_moments
-from jwstsm.stage1._jump_twopoint import all_flagged
+from jwstsm.stage1._jump_planes import all_flagged
 
 __all__ = ["Showers", "flag_showers", "ring_spans", "smooth_ring"]
 
@@ -73,7 +73,7 @@ def flag_showers(ramp, gain: np.ndarray, noise2: np.ndarray, settings: Showers) 
     Parameters
     ----------
     ramp : Ramp
-        ``data`` [DN], ``groupdq`` (changed in place) and ``pixeldq``. Read: JUMP_DET, SATURATED, DO_NOT_USE. Set: JUMP_DET.
+        ``data`` [DN], ``groupdq`` (changed) and ``pixeldq``. Read: JUMP_DET, SATURATED, DO_NOT_USE. Set: JUMP_DET.
     gain : (ny, nx) float32
         Gain [e-/DN].
     noise2 : (ny, nx) float32
@@ -180,7 +180,7 @@ def _usable(flags):
 
 @njit(parallel=True)
 def median_differences(data, groupdq, gain, network, width, y0, y1, median):
-    """Median over all integrations of the usable differences [e-] of rows ``y0`` to ``y1``, into ``median`` (ny, nx)."""
+    """Median over all integrations of the usable differences [e-] of rows ``y0`` to ``y1``, into ``median``."""
     nints, ngroups, _, nx = data.shape
     n = nints * (ngroups - 1)
     inf = np.float32(np.inf)
@@ -223,7 +223,7 @@ def median_differences(data, groupdq, gain, network, width, y0, y1, median):
 def excess_ratio(data, groupdq, excluded, gain, centre, sigma, g, ratio):
     """Distance of difference ``g - 1`` from the usual one in units of its noise, into ``ratio``; NaN where unusable.
 
-    ``data``, ``groupdq`` are one integration (ngroups, ny, nx); ``excluded`` (ny, nx) bool, the others (ny, nx) float32.
+    ``data``, ``groupdq`` are one integration (ngroups, ny, nx); ``excluded`` is (ny, nx) bool, the rest (ny, nx) float32.
     """
     _, ny, nx = data.shape
     for y in prange(ny):

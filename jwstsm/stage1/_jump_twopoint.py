@@ -4,8 +4,7 @@ Everything about one pixel happens in one visit: its differences are formed in e
 flags are set, for a strip of pixels at a time. ``data``, ``groupdq`` are the whole ``(nints, ngroups, ny, nx)`` arrays;
 the kernels work on rows ``y0`` to ``y1`` and on all integrations, and rows are independent of each other.
 
-``MARK`` is a bit that GROUPDQ never uses. It tells :func:`spread_to_neighbours` which jumps reach their neighbours, and
-:func:`tidy_flags` removes it.
+Jumps that reach their neighbours are marked with a bit that GROUPDQ never uses, see :mod:`jwstsm.stage1._jump_planes`.
 """
 
 from __future__ import annotations
@@ -13,25 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
-from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, OUTLIER, SATURATED
+from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from jwstsm.stage1._columns import median_of_sorted, select_median, sort_columns
+from jwstsm.stage1._jump_planes import MARK
 
-__all__ = [
-    "MARK",
-    "all_flagged",
-    "count_and_mark",
-    "flag_after_jumps",
-    "flag_differences",
-    "spread_to_neighbours",
-    "tidy_flags",
-    "unflag_full_groups",
-]
+__all__ = ["column_median", "count_and_mark", "fill_differences", "flag_after_jumps", "flag_differences"]
 
 _BAD = np.uint8(DO_NOT_USE | SATURATED)
 _JUMP = np.uint8(JUMP_DET)
-MARK = np.uint8(OUTLIER)  # not used in GROUPDQ
-_KEEP = np.uint8(0xFF ^ OUTLIER)
-_NO_JUMP = np.uint8(0xFF ^ JUMP_DET)
 
 
 @njit
@@ -351,64 +339,3 @@ def flag_after_jumps(data, groupdq, gain, sizes, spans, width, y0, y1):
                             if g <= until and not flags & _BAD:
                                 # a group flagged here is no jump of its own: it must not start another span
                                 groupdq[i, g, y, x0 + x] = flags | _JUMP
-
-
-@njit(parallel=True)
-def spread_to_neighbours(groupdq, i0, i1):
-    """Flag the four neighbours of every marked group of integrations ``i0`` to ``i1``, unless saturated or unusable.
-
-    A row reads the marks of the rows beside it and writes only its own JUMP_DET bits, so threads do not interfere.
-    """
-    _, ngroups, ny, nx = groupdq.shape
-    for y in prange(ny):
-        reach = np.zeros(nx, np.uint8)
-        for i in range(i0, i1):
-            for g in range(1, ngroups):
-                row = groupdq[i, g, y]
-                above = groupdq[i, g, min(y + 1, ny - 1)]
-                below = groupdq[i, g, max(y - 1, 0)]
-                for x in range(nx):
-                    reach[x] = (row[x] | above[x] | below[x]) & MARK
-                for x in range(nx - 1):
-                    reach[x] |= row[x + 1] & MARK
-                for x in range(1, nx):
-                    reach[x] |= row[x - 1] & MARK
-                for x in range(nx):
-                    flags = row[x]
-                    row[x] = flags | _JUMP if reach[x] != 0 and flags & _BAD == 0 else flags
-
-
-@njit(parallel=True)
-def tidy_flags(groupdq, i0, i1):
-    """Remove the marks, and JUMP_DET where SATURATED or DO_NOT_USE says it all, of integrations ``i0`` to ``i1``."""
-    _, ngroups, ny, nx = groupdq.shape
-    for y in prange(ny):
-        for i in range(i0, i1):
-            for g in range(ngroups):
-                row = groupdq[i, g, y]
-                for x in range(nx):
-                    flags = row[x] & _KEEP
-                    row[x] = flags & _NO_JUMP if flags & _BAD != 0 else flags
-
-
-@njit
-def all_flagged(plane, bits):
-    """Whether every pixel of a GROUPDQ plane (ny, nx) has at least one of ``bits``."""
-    for y in range(plane.shape[0]):
-        for x in range(plane.shape[1]):
-            if plane[y, x] & bits == 0:
-                return False
-    return True
-
-
-@njit
-def unflag_full_groups(groupdq, i0, i1):
-    """Take back the jumps of groups in which every pixel is a jump or unusable (pixels with other flags keep theirs)."""
-    for i in range(i0, i1):
-        for g in range(groupdq.shape[1]):
-            plane = groupdq[i, g]
-            if all_flagged(plane, _JUMP | np.uint8(DO_NOT_USE)):
-                for y in range(plane.shape[0]):
-                    for x in range(plane.shape[1]):
-                        if plane[y, x] == _JUMP:
-                            plane[y, x] = 0

@@ -10,149 +10,37 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
-from jwstsm.stage1._columns import median_of_sorted, sort_columns
 from jwstsm.stage1._ols_segments import find_segments, fit_segment, read_variance
+from jwstsm.stage1._ols_strip import FIRST, GROUP, NBAD, NSAT, SEEN, fit_whole_ramps, load_strip, median_rates
 
-__all__ = ["LARGEST_VARIANCE", "SEEN", "FIRST", "fit_rows", "load_strip", "median_rates", "usable_first_groups"]
+__all__ = ["LARGEST_VARIANCE", "fit_rows", "usable_first_groups"]
 
-_DNU = np.uint8(DO_NOT_USE)
 _SAT = np.uint8(SATURATED)
-_JUMP = np.uint8(JUMP_DET)
-_BAD = np.uint8(DO_NOT_USE | SATURATED)
 _LOST = np.uint8(CHARGELOSS)
-_NO_JUMP = np.uint8(0xFF ^ JUMP_DET)
-_COUNTED = np.uint8(0xFF ^ PERSISTENCE)
+_DNU_AND_LOST = np.uint8(DO_NOT_USE | CHARGELOSS)
+_DNU32 = np.uint32(DO_NOT_USE)
+_SAT32 = np.uint32(SATURATED)
 _UNUSABLE = np.uint32(DO_NOT_USE | SATURATED)
-_PASSED_ON = np.uint8(JUMP_DET | PERSISTENCE)
+_PASSED_ON = np.uint32(JUMP_DET | PERSISTENCE)
 _NO_GAIN = np.uint32(NO_GAIN_VALUE | DO_NOT_USE)
 
 #: Variances of at least this are written as 0 [(DN/s)^2].
 LARGEST_VARIANCE = 1.0e6
 
-# What load_strip finds out about each pixel of an integration.
-GOOD, NSAT, NBAD, SEEN, FIRST = range(5)
-
-# How long the one good group of a pixel has integrated.
-_GROUP, _FIRST_GROUP, _ZERO_FRAME = range(3)
-
 
 @njit
-def load_strip(data, groupdq, zeroframe, i, g0, g1, y, x0, width, suppress, values, flags, facts):
-    """Copy groups ``g0`` to ``g1`` of an integration of a strip, and take stock of their flags.
-
-    ``values`` (ngroups, width) float32 and ``flags`` (ngroups, width) uint8 are filled. Saturated values become NaN, and
-    a value that is NaN without reason is flagged DO_NOT_USE. Where no group is good, a zero frame that is not 0 takes the
-    place of the first group. ``facts`` (5, width) int64: strictly good, saturated, and unusable groups, the union of all
-    flags, and which time a lone group has.
-    """
-    nan = np.float32(np.nan)
-    for f in range(5):
-        for x in range(width):
-            facts[f, x] = 0
-    for g in range(g0, g1):
-        row = values[g - g0]
-        marks = flags[g - g0]
-        for x in range(width):
-            value = data[i, g, y, x0 + x]
-            mark = groupdq[i, g, y, x0 + x]
-            mark = mark if value == value or mark & _SAT != 0 else mark | _DNU
-            row[x] = nan if mark & _SAT != 0 else value
-            marks[x] = mark
-    if suppress:
-        _suppress_lone_groups(groupdq, i, y, x0, width, g1 - g0, flags)
-    if g0 > 0:
-        # nothing usable lies before this group, so a jump before it does not matter
-        for x in range(width):
-            flags[0, x] &= _NO_JUMP
-    for g in range(g1 - g0):
-        for x in range(width):
-            mark = flags[g, x]
-            facts[GOOD, x] += 1 if mark == 0 else 0
-            facts[NSAT, x] += 1 if mark & _SAT != 0 else 0
-            facts[NBAD, x] += 1 if mark & _BAD != 0 else 0
-            facts[SEEN, x] |= np.int64(mark)
-    if suppress:
-        return
-    for x in range(width):
-        if facts[GOOD, x] == 1 and flags[0, x] == 0:
-            facts[FIRST, x] = _FIRST_GROUP
-        elif facts[GOOD, x] == 0 and zeroframe.shape[0] > 0:
-            zero = zeroframe[i, y, x0 + x]
-            if zero == zero and zero != 0:
-                values[0, x] = zero
-                flags[0, x] = 0
-                facts[GOOD, x] = 1
-                facts[NBAD, x] -= 1
-                if facts[NSAT, x] == g1 - g0:
-                    facts[NSAT, x] -= 1
-                facts[FIRST, x] = _ZERO_FRAME
-
-
-@njit
-def _suppress_lone_groups(groupdq, i, y, x0, width, ngroups, flags):
-    """Flag all groups DO_NOT_USE of pixels with exactly one good group (persistence does not count)."""
-    for x in range(width):
-        good = 0
-        for g in range(ngroups):
-            good += 1 if flags[g, x] & _COUNTED == 0 else 0
-        if good == 1:
-            for g in range(ngroups):
-                flags[g, x] |= _DNU
-
-
-@njit
-def median_rates(values, flags, facts, ngroups, width, times, network, ordered, rates):
-    """Median rate [DN/s] of each pixel of a strip in one integration, into ``rates``; NaN if it has none."""
-    inf = np.float32(np.inf)
-    tgroup = times[_GROUP]
-    n = ngroups - 1
-    usable = np.zeros(width, np.int64)
-    for k in range(n):
-        for x in range(width):
-            step = values[k + 1, x] - values[k, x]
-            bad = (flags[k, x] | flags[k + 1, x]) & _DNU != 0 or flags[k + 1, x] & _JUMP != 0 or step != step
-            ordered[k, x] = inf if bad else step
-            usable[x] += 0 if bad else 1
-    if network.shape[0] > 0 or n == 1:
-        sort_columns(ordered, network, width)
-    else:
-        for x in range(width):
-            ordered[:n, x] = np.sort(ordered[:n, x])
-    for x in range(width):
-        if facts[FIRST, x] != _GROUP or n == 0:
-            rates[x] = np.float64(values[0, x]) / times[facts[FIRST, x] if n > 0 else _FIRST_GROUP]
-        elif usable[x] == 0:
-            rates[x] = np.float64(values[0, x]) / tgroup if flags[0, x] & _DNU == 0 else np.nan
-        else:
-            rates[x] = median_of_sorted(ordered, x, usable[x]) / tgroup
-
-
-@njit
-def _fit_integration(values, flags, facts, x, ngroups, rate, gain, noise, dark, times, table, starts, begin, size):
-    """Sums over the segments of a pixel: slope / R, 1 / R, 1 / P, 1 / (P + R), and the number of segments.
-
-    ``P`` and ``R`` are the variances of a segment's slope from photon and read noise.
-    """
-    top = 0.0
-    inverse_r = 0.0
-    inverse_p = 0.0
-    inverse_e = 0.0
-    flux = rate + dark if rate > 0.0 else dark
-    if facts[SEEN, x] == 0 and ngroups > 1:
-        count = 1
-        begin[0] = 0
-        size[0] = ngroups
-    else:
-        count = find_segments(flags, x, ngroups, begin, size)
-    for s in range(count):
+def _fit_flagged(values, flags, facts, x, ngroups, gain, noise, flux, times, table, starts, begin, size, fit):
+    """Sum slope / R, 1 / R, 1 / P and 1 / (P + R) over the segments of a pixel, into ``fit[:, x]``."""
+    for f in range(4):
+        fit[f, x] = 0.0
+    for s in range(find_segments(flags, x, ngroups, begin, size)):
         slope, photon, read, _ = fit_segment(
-            values, x, begin[s], size[s], flux, gain, noise, times[facts[FIRST, x]], times[_GROUP], table, starts
+            values, x, begin[s], size[s], flux, gain, noise, times[facts[FIRST, x]], times[GROUP], table, starts
         )
-        top += slope / read
-        inverse_r += 1.0 / read
-        inverse_p += 1.0 / photon if photon > 0.0 else 0.0
-        inverse_e += 1.0 / (photon + read)
-    return top, inverse_r, inverse_p, inverse_e, count
+        fit[0, x] += slope / read
+        fit[1, x] += 1.0 / read
+        fit[2, x] += 1.0 / photon if photon > 0.0 else 0.0
+        fit[3, x] += 1.0 / (photon + read)
 
 
 @njit
@@ -160,7 +48,7 @@ def _read_precision_without_charge_loss(groupdq, i, g0, g1, y, xx, noise, gain, 
     """Sum of 1 / R over the segments that a pixel would have if charge loss had not been flagged."""
     for g in range(g0, g1):
         mark = groupdq[i, g, y, xx]
-        flags[g - g0, 0] = mark ^ (_DNU | _LOST) if mark & _LOST != 0 else mark
+        flags[g - g0, 0] = mark ^ _DNU_AND_LOST if mark & _LOST != 0 else mark
     inverse = 0.0
     if not gain > 0.0:
         return inverse
@@ -179,14 +67,37 @@ def _bounded(variance):
 @njit
 def _integration_flags(facts, x, pixel, first, ngroups):
     """DQ of a pixel's integration before partial saturation is added; ``first`` are the flags of its first group."""
-    dq = pixel | np.uint32(facts[SEEN, x] & np.int64(_PASSED_ON))
+    dq = pixel | np.uint32(facts[SEEN, x]) & _PASSED_ON
     if first & _SAT != 0:
         dq |= _UNUSABLE
     if facts[NBAD, x] == ngroups:
-        dq |= np.uint32(_DNU)
+        dq |= _DNU32
         if facts[NSAT, x] == ngroups:
-            dq |= np.uint32(_SAT)
+            dq |= _SAT32
     return dq
+
+
+@njit
+def _finish_integration(fit, dq, width, slope, var_p, var_r, err):
+    """Turn the sums of a strip into slope, variances and error (rows of the results), NaN and 0 where unusable."""
+    top = fit[0]
+    read = fit[1]
+    for x in range(width):
+        variance = 1.0 / read[x] if read[x] != 0.0 else 0.0
+        var_r[x] = 0.0 if variance >= LARGEST_VARIANCE or dq[x] & _UNUSABLE != 0 else variance
+    for x in range(width):
+        variance = 1.0 / read[x] if read[x] != 0.0 else 0.0
+        variance = 0.0 if variance >= LARGEST_VARIANCE else variance
+        slope[x] = np.nan if dq[x] & _UNUSABLE != 0 else top[x] * variance
+    photon = fit[2]
+    for x in range(width):
+        variance = 1.0 / photon[x] if photon[x] > 0.0 else 0.0
+        var_p[x] = 0.0 if variance >= LARGEST_VARIANCE or dq[x] & _UNUSABLE != 0 else variance
+    both = fit[3]
+    for x in range(width):
+        variance = 1.0 / both[x] if both[x] != 0.0 else 0.0
+        variance = 0.0 if variance > LARGEST_VARIANCE or dq[x] & _UNUSABLE != 0 else variance
+        err[x] = np.sqrt(variance)
 
 
 @njit(parallel=True)
@@ -235,107 +146,133 @@ def fit_rows(
         ordered = np.empty((max(ngroups - 1, 1), width), np.float32)
         begin = np.empty(ngroups + 1, np.int64)
         size = np.empty(ngroups + 1, np.int64)
-        once = np.empty(width, np.float64)
-        median = np.empty(width, np.float64)
+        pixel = np.empty((4, width), np.float64)  # gain, read noise, rate that makes photon noise, scratch
+        power = np.empty(width, np.int64)
+        fit = np.empty((4, width), np.float64)
         sums = np.empty((4, width), np.float64)
         dq = np.empty(width, np.uint32)
+        now = np.empty(width, np.uint32)
         tally = np.empty((4, width), np.int64)  # integrations: unusable, saturated, partly saturated, with charge loss
-        dy = y if dark.shape[0] > 1 else 0
         for x0 in range(0, nx, width):
             w = min(width, nx - x0)
-            median[:w] = 0.0
+            _load_pixels(pixeldq, gain, readnoise, root, y, x0, w, pixel, dq)
+            pixel[2, :w] = 0.0
             for i in range(nints):
                 load_strip(data, groupdq, zeroframe, i, g0, g1, y, x0, w, suppress, values, flags, facts)
-                median_rates(values, flags, facts, ngroups, w, times, network, ordered, once)
+                median_rates(values, flags, facts, ngroups, w, times, network, ordered, pixel[3])
                 for x in range(w):
-                    median[x] += once[x] if once[x] == once[x] or ngroups == 1 else 0.0
-            for x in range(w):
-                median[x] /= nints
-                good_gain = gain[y, x0 + x] > 0.0
-                dq[x] = pixeldq[y, x0 + x] if good_gain else pixeldq[y, x0 + x] | _NO_GAIN
+                    once = pixel[3, x]
+                    pixel[2, x] += once if once == once or ngroups == 1 else 0.0
+            _add_dark(dark, y, x0, w, nints, pixel[2])
             sums[:] = 0.0
             tally[:] = 0
             for i in range(nints):
                 if nints > 1:
                     load_strip(data, groupdq, zeroframe, i, g0, g1, y, x0, w, suppress, values, flags, facts)
+                if ngroups > 1:
+                    fit_whole_ramps(
+                        values,
+                        ngroups,
+                        w,
+                        pixel[0],
+                        pixel[1],
+                        pixel[2],
+                        times[GROUP],
+                        table,
+                        starts,
+                        power,
+                        pixel[3],
+                        fit,
+                    )
                 for x in range(w):
-                    xx = x0 + x
-                    factor = np.float64(gain[y, xx])
-                    noise = np.float64(np.float32(np.float64(readnoise[y, xx]) * (factor / root)))
-                    current = np.float64(dark[dy, xx if dark.shape[1] > 1 else 0])
-                    now = _integration_flags(facts, x, dq[x], flags[0, x], ngroups)
-                    fitted = np.nan if now & _UNUSABLE != 0 else 0.0
-                    photon = 0.0
-                    read = 0.0
-                    error = 0.0
-                    if now & _UNUSABLE == 0:
-                        top, inverse_r, inverse_p, inverse_e, count = _fit_integration(
-                            values, flags, facts, x, ngroups, median[x], factor, noise, current, times,
-                            table, starts, begin, size,
-                        )  # fmt: skip
-                        if count > 0:
-                            photon = _bounded(1.0 / inverse_p) if inverse_p > 0.0 else 0.0
-                            read = _bounded(1.0 / inverse_r)
-                            fitted = top * read
-                            total = 1.0 / inverse_e
-                            error = 0.0 if total > LARGEST_VARIANCE else np.sqrt(total)
-                            sums[0, x] += top
-                            sums[1, x] += inverse_p
-                            sums[2, x] += inverse_r
-                    if facts[SEEN, x] & np.int64(_LOST) != 0:
-                        tally[3, x] += 1
-                        inverse = _read_precision_without_charge_loss(
-                            groupdq, i, g0, g1, y, xx, noise, factor,
-                            times[facts[FIRST, x]], times[0], marks, begin, size,
-                        )  # fmt: skip
-                        read = _bounded(1.0 / inverse)
-                        sums[3, x] += inverse
-                    elif read > 0.0:
-                        sums[3, x] += 1.0 / read
-                    tally[0, x] += 1 if now & np.uint32(_DNU) != 0 else 0
-                    tally[1, x] += 1 if now & np.uint32(_SAT) != 0 else 0
+                    now[x] = dq[x]
+                    if facts[SEEN, x] != 0 or ngroups == 1:
+                        now[x] = _integration_flags(facts, x, dq[x], flags[0, x], ngroups)
+                        if now[x] & _UNUSABLE == 0:
+                            _fit_flagged(
+                                values, flags, facts, x, ngroups, pixel[0, x], pixel[1, x], pixel[2, x],
+                                times, table, starts, begin, size, fit,
+                            )  # fmt: skip
+                    if now[x] & _UNUSABLE != 0:
+                        for f in range(4):
+                            fit[f, x] = 0.0
+                        tally[0, x] += 1 if now[x] & _DNU32 != 0 else 0
+                        tally[1, x] += 1 if now[x] & _SAT32 != 0 else 0
+                row = slice(x0, x0 + w)
+                _finish_integration(fit, now, w, slope[i, y, row], var_p[i, y, row], var_r[i, y, row], err[i, y, row])
+                for x in range(w):
+                    if facts[SEEN, x] & np.int64(_LOST) == 0:
+                        sums[3, x] += fit[1, x] if fit[1, x] * LARGEST_VARIANCE > 1.0 else 0.0
+                        continue
+                    tally[3, x] += 1
+                    inverse = _read_precision_without_charge_loss(
+                        groupdq, i, g0, g1, y, x0 + x, pixel[1, x], pixel[0, x],
+                        times[facts[FIRST, x]], times[GROUP], marks, begin, size,
+                    )  # fmt: skip
+                    var_r[i, y, x0 + x] = _bounded(1.0 / inverse)
+                    sums[3, x] += inverse
+                for x in range(w):
                     if facts[NSAT, x] > 0:
                         tally[2, x] += 1
-                        now |= np.uint32(_SAT)
-                    ratedq[y, xx] = now if i == 0 else ratedq[y, xx] | now
-                    slope[i, y, xx] = fitted
-                    slopedq[i, y, xx] = now
-                    var_p[i, y, xx] = photon
-                    var_r[i, y, xx] = read
-                    err[i, y, xx] = error
-            for x in range(w):
-                _combine(sums, tally, dq, x, nints, rate, ratedq, y, x0 + x)
+                        now[x] |= _SAT32
+                    slopedq[i, y, x0 + x] = now[x]
+                    ratedq[y, x0 + x] = now[x] if i == 0 else ratedq[y, x0 + x] | now[x]
+                for f in range(3):
+                    for x in range(w):
+                        sums[f, x] += fit[f, x]
+            _finish_exposure(sums, tally, dq, w, nints, rate, ratedq, y, x0)
 
 
 @njit
-def _combine(sums, tally, dq, x, nints, rate, ratedq, y, xx):
+def _load_pixels(pixeldq, gain, readnoise, root, y, x0, width, pixel, dq):
+    """Gain [e-/DN], read noise of a group [e-] and PIXELDQ of a strip; a gain that is not positive is flagged."""
+    for x in range(width):
+        factor = np.float64(gain[y, x0 + x])
+        pixel[0, x] = factor
+        # rounded to single precision like the official noise image
+        pixel[1, x] = np.float64(np.float32(np.float64(readnoise[y, x0 + x]) * (factor / root)))
+    for x in range(width):
+        dq[x] = pixeldq[y, x0 + x] if pixel[0, x] > 0.0 else pixeldq[y, x0 + x] | _NO_GAIN
+
+
+@njit
+def _add_dark(dark, y, x0, width, nints, rate):
+    """Turn the sum of the median rates of a strip into the rate that makes photon noise: their mean, and the dark."""
+    dy = y if dark.shape[0] > 1 else 0
+    for x in range(width):
+        mean = rate[x] / nints
+        current = np.float64(dark[dy, x0 + x if dark.shape[1] > 1 else 0])
+        rate[x] = mean + current if mean > 0.0 else current
+
+
+@njit
+def _finish_exposure(sums, tally, dq, width, nints, rate, ratedq, y, x0):
     """Write slope, variances, error and DQ of the exposure from the sums over its integrations."""
-    # flags of the integrations are joined, but an unusable integration does not make the exposure unusable
-    flags = ratedq[y, xx] & np.uint32(JUMP_DET | PERSISTENCE) | dq[x]
-    if tally[0, x] == nints:
-        flags |= np.uint32(_DNU)
-    if tally[1, x] == nints:
-        flags |= np.uint32(_SAT)
-    photon = 1.0 / sums[1, x] if sums[1, x] > 0.0 else 0.0
-    read = 1.0 / sums[2, x] if sums[2, x] > 0.0 else sums[2, x]
-    photon = _bounded(photon)
-    read = _bounded(read)
-    slope = sums[0, x] * read
-    error = np.sqrt(photon + read)
-    if flags & _UNUSABLE != 0:
-        slope = np.nan
-        photon = 0.0
-        read = 0.0
-        error = 0.0
-    if tally[3, x] > 0:
-        read = _bounded(1.0 / sums[3, x] if sums[3, x] > 0.0 else read)
-    if tally[2, x] > 0:
-        flags |= np.uint32(_SAT)
-    rate[0, y, xx] = slope
-    rate[1, y, xx] = photon
-    rate[2, y, xx] = read
-    rate[3, y, xx] = error
-    ratedq[y, xx] = flags
+    for x in range(width):
+        xx = x0 + x
+        # flags of the integrations are joined, but an unusable integration does not make the exposure unusable
+        flags = ratedq[y, xx] & _PASSED_ON | dq[x]
+        flags |= _DNU32 if tally[0, x] == nints else np.uint32(0)
+        flags |= _SAT32 if tally[1, x] == nints else np.uint32(0)
+        photon = 1.0 / sums[2, x] if sums[2, x] > 0.0 else 0.0
+        read = 1.0 / sums[1, x] if sums[1, x] > 0.0 else sums[1, x]
+        photon = 0.0 if photon >= LARGEST_VARIANCE else photon
+        read = 0.0 if read >= LARGEST_VARIANCE else read
+        slope = sums[0, x] * read
+        error = np.sqrt(photon + read)
+        if flags & _UNUSABLE != 0:
+            slope = np.nan
+            photon = 0.0
+            read = 0.0
+            error = 0.0
+        if tally[3, x] > 0:
+            read = _bounded(1.0 / sums[3, x] if sums[3, x] > 0.0 else read)
+        flags |= _SAT32 if tally[2, x] > 0 else np.uint32(0)
+        rate[0, y, xx] = slope
+        rate[1, y, xx] = photon
+        rate[2, y, xx] = read
+        rate[3, y, xx] = error
+        ratedq[y, xx] = flags
 
 
 @njit

@@ -10,8 +10,8 @@ import numpy as np
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import JUMP_DET
 from jwstsm.stage1._columns import merge_exchange, strip_width
-from jwstsm.stage1._ols import FIRST, SEEN, load_strip, median_rates
 from jwstsm.stage1._ols_segments import POWERS, find_segments, fit_segment, slope_coefficients
+from jwstsm.stage1._ols_strip import FIRST, SEEN, load_strip, median_rates
 
 __all__ = ["segment_details"]
 

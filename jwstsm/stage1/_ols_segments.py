@@ -13,7 +13,15 @@ import numpy as np
 from jwstsm.core.compiled import njit
 from jwstsm.core.dq import JUMP_DET, PERSISTENCE
 
-__all__ = ["POWERS", "find_segments", "fit_segment", "power_index", "read_variance", "segment_slope", "slope_coefficients"]
+__all__ = [
+    "POWERS",
+    "find_segments",
+    "fit_segment",
+    "power_index",
+    "read_variance",
+    "segment_slope",
+    "slope_coefficients",
+]
 
 _JUMP = np.uint8(JUMP_DET)
 _COUNTED = np.uint8(0xFF ^ PERSISTENCE)  # persistence does not end a segment

@@ -17,17 +17,10 @@ from jwstsm.products import Ramp
 from jwstsm.references import References
 from jwstsm.stage1._columns import merge_exchange, strip_width
 from jwstsm.stage1._jump_large_events import LargeEvents, flag_large_events
+from jwstsm.stage1._jump_planes import all_flagged, spread_to_neighbours, tidy_flags, unflag_full_groups
 from jwstsm.stage1._jump_showers import Showers, flag_showers
 from jwstsm.stage1._jump_sigma_clip import clip_differences
-from jwstsm.stage1._jump_twopoint import (
-    all_flagged,
-    count_and_mark,
-    flag_after_jumps,
-    flag_differences,
-    spread_to_neighbours,
-    tidy_flags,
-    unflag_full_groups,
-)
+from jwstsm.stage1._jump_twopoint import count_and_mark, flag_after_jumps, flag_differences
 from jwstsm.step import Range, Skipped, step
 
 __all__ = ["find_jumps", "jump", "usable_groups"]
@@ -144,7 +137,7 @@ def _extend(ramp: Ramp, data, groupdq, gain, neighbours: bool, after, width: int
 
 def _record_rates(ramp: Ramp, hits: int | None, events: int) -> None:
     """Write the rates of hits and large events to the header."""
-    nints, ngroups, ny, nx = ramp.data.shape
+    nints, _, ny, nx = ramp.data.shape
     groups = int(usable_groups(np.asarray(ramp.groupdq)).sum()) - nints
     if groups < 1:
         return
@@ -278,10 +271,10 @@ def jump(
     Notes
     -----
     GROUPDQ: reads DO_NOT_USE, SATURATED; sets JUMP_DET and, in large cores, SATURATED. PIXELDQ: sets NO_GAIN_VALUE and
-    DO_NOT_USE where the gain is not positive. Keywords PRIMECRS and EXTNCRS hold the rates found. Source: description of
-    the official step. The official step reads ``max_shower_amplitude`` but always uses 6; here the value counts.
+    DO_NOT_USE where the gain is not positive. Keywords PRIMECRS and EXTNCRS hold the rates found. The official step has
+    ``max_shower_amplitude`` but always uses 6; here the value counts.
     """
-    nints, ngroups = ramp.data.shape[:2]
+    ngroups = ramp.data.shape[1]
     if ngroups <= 2:
         return Skipped(ramp, f"jumps cannot be told from {ngroups} group(s) per integration; 3 are needed")
     gain, noise = refs["gain"].array("SCI"), refs["readnoise"].array("SCI")

@@ -19,7 +19,8 @@ from jwstsm.products import FitOpt, Ramp, Slope
 from jwstsm.references import References
 from jwstsm.stage1 import _likely, _ols
 from jwstsm.stage1._columns import merge_exchange, strip_width
-from jwstsm.stage1._jump_twopoint import all_flagged
+from jwstsm.stage1._jump_planes import all_flagged
+from jwstsm.stage1._likely_jumps import jump_limits
 from jwstsm.stage1._ols_details import segment_details
 from jwstsm.stage1._ols_segments import slope_coefficients
 from jwstsm.step import Range, Skipped, step
@@ -144,11 +145,13 @@ def fit_likely(
     rate, ratedq = np.empty((5, *shape), np.float32), np.empty(shape, np.uint32)
     n = sampling.table.shape[1]
     inputs = (data, groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, sampling.zero_frame))
-    method = (readout.nframes, sampling.table, sampling.pairs, *_likely.jump_limits(threshold), robust)
+    method = (readout.nframes, sampling.table, sampling.pairs, *jump_limits(threshold), robust)
     planes = [np.asarray(plane) for plane in ints.values()]
     for y0, y1 in ramp.row_blocks():
         _likely.fit_rows(*inputs, *method, merge_exchange(n), strip_width(2 * n), y0, y1, rate, ratedq, *planes)
         ramp.release()
+    if data.shape[0] == 1:
+        return {name: plane[0].copy() for name, plane in ints.items()}, ints
     names = ("data", "var_poisson", "var_rnoise", "err", "chisq")
     return dict(zip(names, rate, strict=True)) | {"dq": ratedq}, ints
 

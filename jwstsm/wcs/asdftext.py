@@ -29,6 +29,7 @@ HEADER = f"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n%YAML 1.1\n%TAG ! {PREFIX}\n--- !c
 
 _BLOCK = b"\xd3BLK"
 _BLOCK_FIELDS = struct.Struct(">I4sQQQ16s")
+_TEXTS = {"ucs4": "U", "ascii": "S"}  # arrays of texts: [kind, length]
 _DECOMPRESS = {b"\0\0\0\0": bytes, b"zlib": zlib.decompress, b"bzp2": bz2.decompress}
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]*[A-Za-z0-9_]$|[A-Za-z_]$")
 _RESERVED = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
@@ -145,16 +146,30 @@ def _array(node: Any, blocks: list[bytes], name: str) -> np.ndarray:
     if isinstance(node, list):
         return np.array(node)
     kind = node.get("datatype")
-    if not (kind is None or isinstance(kind, str)) or "mask" in node:
-        raise InputError(f"{name}: holds an array of a form that is not known ({kind})")
+    try:
+        dtype = None if kind is None else _dtype(kind, node.get("byteorder"))
+    except (TypeError, KeyError, ValueError):
+        dtype = None
+    if "mask" in node or (dtype is None and (kind is not None or "data" not in node)):
+        raise InputError(f"{name}: holds an array of a form that is not known ({str(kind)[:60]})")
     if "data" in node:
-        return np.array(node["data"], dtype=kind)
+        return np.array(node["data"], None if dtype is None else dtype.newbyteorder("="))
     if not isinstance(node.get("source"), int) or not -len(blocks) <= node["source"] < len(blocks):
         raise InputError(f"{name}: refers to an array that is not in the file ({node.get('source')!r})")
-    order = "<" if node.get("byteorder") == "little" else ">"
-    dtype = np.dtype("bool" if kind == "bool8" else kind).newbyteorder(order)
     raw = np.ndarray(node["shape"], dtype, blocks[node["source"]], int(node.get("offset", 0)), node.get("strides"))
     return raw.astype(dtype.newbyteorder("="), order="C")
+
+
+def _dtype(kind: Any, order: str | None) -> np.dtype:
+    """Return the type of an array: a name, [text kind, length], or the fields of a table."""
+    if isinstance(kind, list) and len(kind) == 2 and kind[0] in _TEXTS:
+        kind = f"{_TEXTS[kind[0]]}{kind[1]}"
+    if isinstance(kind, list):
+        fields = [
+            (f["name"], _dtype(f["datatype"], f.get("byteorder", order)), tuple(f.get("shape", ()))) for f in kind
+        ]
+        return np.dtype(fields)
+    return np.dtype("bool" if kind == "bool8" else kind).newbyteorder("<" if order == "little" else ">")
 
 
 def dump(value: Any, indent: int = 0) -> str:
