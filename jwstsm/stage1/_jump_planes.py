@@ -1,4 +1,4 @@
-"""Kernels that look at whole GROUPDQ planes: neighbours of jumps, superfluous flags, groups that are flagged throughout.
+"""Kernels over whole GROUPDQ planes: neighbours of jumps, superfluous flags, groups that are flagged throughout.
 
 ``MARK`` is a bit that GROUPDQ never uses. The two-point difference sets it on jumps whose neighbours are to be flagged,
 and :func:`tidy_flags` removes it.
@@ -71,7 +71,7 @@ def all_flagged(plane, bits):
 
 @njit
 def unflag_full_groups(groupdq, i0, i1):
-    """Take back the jumps of groups in which every pixel is a jump or unusable; where there are other flags they stay."""
+    """Take back the jumps of groups in which every pixel is a jump or unusable, unless it has other flags too."""
     for i in range(i0, i1):
         for g in range(groupdq.shape[1]):
             plane = groupdq[i, g]

@@ -17,9 +17,9 @@ from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, REFERENCE_PIXEL, SATURATED
 from jwstsm.stage1._columns import merge_exchange, select_median, sort_columns, strip_width
 from jwstsm.stage1._jump_large_events import expanded_axes
+from jwstsm.stage1._jump_planes import all_flagged
 from jwstsm.stage1._jump_regions import draw_ellipse, find_ellipses, new_mask
 from jwstsm.stage1._jump_sigma_clip import clipped_moments
-from jwstsm.stage1._jump_planes import all_flagged
 
 __all__ = ["Showers", "flag_showers", "ring_spans", "smooth_ring"]
 
@@ -223,7 +223,7 @@ def median_differences(data, groupdq, gain, network, width, y0, y1, median):
 def excess_ratio(data, groupdq, excluded, gain, centre, sigma, g, ratio):
     """Distance of difference ``g - 1`` from the usual one in units of its noise, into ``ratio``; NaN where unusable.
 
-    ``data``, ``groupdq`` are one integration (ngroups, ny, nx); ``excluded`` is (ny, nx) bool, the rest (ny, nx) float32.
+    ``data`` and ``groupdq`` are one integration; ``excluded`` is (ny, nx) bool, the rest (ny, nx) float32.
     """
     _, ny, nx = data.shape
     for y in prange(ny):

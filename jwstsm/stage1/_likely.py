@@ -1,13 +1,12 @@
-"""Likelihood slopes of all pixels: the best line through correlated group differences, with its own search for jumps.
+"""Likelihood slopes of all pixels: the best line through correlated group differences, with its own jump search.
 
-The scaled differences ``d_k`` of neighbouring groups share read noise and, where frames are averaged, photon noise: their
-covariance is tridiagonal. Its factors ``L D L^T`` give everything in one walk along the ramp: with ``u = L^-1 1`` and
-``v = L^-1 d``,
+The scaled differences ``d_k`` of neighbouring groups share read noise and, where frames are averaged, photon noise:
+their covariance is tridiagonal. Its factors ``L D L^T`` give everything in one walk along the ramp: with
+``u = L^-1 1`` and ``v = L^-1 d``,
 
     A = sum v^2 / D,  B = sum u v / D,  C = sum u^2 / D,  slope = B / C,  chi^2 = A - B^2 / C,
 
-and a difference that is not used simply has ``1 / D = 0``. How much chi^2 drops when one or two differences are left out
-follows from the same factors without fitting again.
+and a difference that is not used simply has ``1 / D = 0``.
 
 Source: Brandt 2024, PASP 136, 045004 (fit) and 045005 (jumps).
 """

@@ -36,8 +36,8 @@ def jump_limits(sigma: float | None) -> tuple[float, float]:
 def _factor(diffs, use, n, photon, read, table, inverse, couple, u, v):
     """Walk along the ramp; return A, B, C (see the module's docstring).
 
-    ``photon`` and ``read`` scale the two parts of the covariance; ``inverse`` (1/D), ``couple`` (the entry of L that ties
-    a difference to the one before it), ``u`` and ``v`` (n) are filled.
+    ``photon`` and ``read`` scale the two parts of the covariance; ``inverse`` (1/D), ``couple`` (the entry of L that
+    ties a difference to the one before it), ``u`` and ``v`` (n) are filled.
     """
     a_sum = 0.0
     b_sum = 0.0

@@ -24,8 +24,8 @@ _BAD = np.uint8(DO_NOT_USE | SATURATED)
 def load_strip(data, groupdq, zeroframe, i, y, x0, width, nframes, values, flags, seen, bad):
     """Copy an integration of a strip; the zero frame, if there is one, becomes a group before the first.
 
-    ``values`` and ``flags`` (ngroups, width) are filled; NaN is flagged DO_NOT_USE. ``seen`` (width) is the union of the
-    flags, ``bad`` (width) the number of saturated or unusable groups.
+    ``values`` and ``flags`` (ngroups, width) are filled; NaN is flagged DO_NOT_USE. ``seen`` (width) is the union of
+    the flags, ``bad`` (width) the number of saturated or unusable groups.
     """
     ngroups = data.shape[1]
     shift = 1 if zeroframe.shape[0] > 0 else 0
@@ -153,7 +153,7 @@ def fit_strip(diffs, keep, n, width, photon, read, table, space, a_sum, b_sum, c
 
 @njit
 def variance_strip(n, width, photon, read, c_sum, table, space, var_p, var_r):
-    """Variances of the slopes of a strip from photon and read noise, after :func:`fit_strip` with the same arguments."""
+    """Variances of the slopes of a strip from photon and read noise; ``space`` is as :func:`fit_strip` left it."""
     inverse, couple, u = space[0], space[1], space[2]
     weight = space[4, 0]
     after = space[3, 0]

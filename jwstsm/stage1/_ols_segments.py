@@ -1,6 +1,6 @@
 """Straight pieces of a ramp and the weighted line through each: the parts that the least-squares fit is made of.
 
-A segment is a run of good groups. The group of a jump is the first of its segment, since the jump itself lies before it.
+A segment is a run of good groups. The group of a jump is the first of its segment, since the jump lies before it.
 Source: Fixsen et al. 2000, PASP 112, 1350 for the weights; the special cases are those of the official ``OLS_C`` fit.
 """
 

@@ -44,10 +44,9 @@ GROUP, FIRST_GROUP, ZERO_FRAME = range(3)
 def load_strip(data, groupdq, zeroframe, i, g0, g1, y, x0, width, suppress, values, flags, facts):
     """Copy groups ``g0`` to ``g1`` of an integration of a strip, and take stock of their flags.
 
-    ``values`` (ngroups, width) float32 and ``flags`` (ngroups, width) uint8 are filled. Saturated values become NaN, and
-    a value that is NaN without reason is flagged DO_NOT_USE. Where no group is good, a zero frame that is not 0 takes the
-    place of the first group. ``facts`` (5, width) int64: strictly good, saturated, and unusable groups, the union of all
-    flags, and which time a lone group has.
+    ``values`` (ngroups, width) float32 and ``flags`` (ngroups, width) uint8 are filled. Saturated values become NaN,
+    and a value that is NaN without reason is flagged DO_NOT_USE. Where no group is good, a zero frame that is not 0
+    takes the place of the first group. ``facts`` (5, width) int64 has the rows ``GOOD NSAT NBAD SEEN FIRST``.
     """
     nan = np.float32(np.nan)
     ngroups = g1 - g0

@@ -52,7 +52,7 @@ def select_groups(groupdq: np.ndarray, first: int | None, last: int | None) -> b
 
 
 def used_groups(groupdq: np.ndarray, instrument: str) -> tuple[int, int]:
-    """Return the range of groups to fit, ``(first, last + 1)``; empty if too few are left of an instrument that cuts."""
+    """Return the range of groups to fit, ``(first, last + 1)``; ``(0, 0)`` if the cut leaves too few."""
     ngroups = groupdq.shape[1]
     if ngroups == 1 or not CUTS_UNUSED_GROUPS.get(instrument, False):
         return 0, ngroups
@@ -86,13 +86,13 @@ def fit_ols(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, groups: tuple[i
     Returns
     -------
     rate, rateints : dict of str to ndarray
-        ``data`` [DN/s], ``dq``, ``var_poisson``, ``var_rnoise`` [(DN/s)^2], ``err`` [DN/s]: (ny, nx) and (nints, ny, nx).
+        ``data``, ``err`` [DN/s], ``var_poisson``, ``var_rnoise`` [(DN/s)^2], ``dq``: (ny, nx) and (nints, ny, nx).
 
     Notes
     -----
     A segment of ``n`` groups has ``R = 12 (r / tgroup)^2 / (n^3 - n)``, with ``r`` the read noise of a group [DN], and
-    ``P = (rate + dark) / (tgroup gain (n - 1))``, with ``rate`` the median of the pixel's differences, averaged over the
-    integrations. Slopes are combined with weights ``1 / R``; ``1 / var`` is the sum of ``1 / R`` or ``1 / P``.
+    ``P = (rate + dark) / (tgroup gain (n - 1))``, with ``rate`` the median of the pixel's differences, averaged over
+    the integrations. Slopes are combined with weights ``1 / R``; ``1 / var`` is the sum of ``1 / R`` or ``1 / P``.
     """
     data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
     g0, g1 = groups
