@@ -165,9 +165,7 @@ def _dtype(kind: Any, order: str | None) -> np.dtype:
     if isinstance(kind, list) and len(kind) == 2 and kind[0] in _TEXTS:
         kind = f"{_TEXTS[kind[0]]}{kind[1]}"
     if isinstance(kind, list):
-        fields = [
-            (f["name"], _dtype(f["datatype"], f.get("byteorder", order)), tuple(f.get("shape", ()))) for f in kind
-        ]
+        fields = [(f["name"], _dtype(f["datatype"], f.get("byteorder", order)), tuple(f.get("shape", ()))) for f in kind]
         return np.dtype(fields)
     return np.dtype("bool" if kind == "bool8" else kind).newbyteorder("<" if order == "little" else ">")
 

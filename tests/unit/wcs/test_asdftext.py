@@ -113,3 +113,26 @@ def test_a_truncated_block_is_noticed():
     asdf.AsdfFile({"a": np.arange(5000.0)}).write_to(buffer)
     with pytest.raises(InputError, match="truncated"):
         asdftext.load(buffer.getvalue()[:-6000])
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_arrays_of_texts_are_read(tmp_path, inline):
+    import asdf
+
+    names = np.array(["F200W", "CLEAR", "µm"])
+    file = asdf.AsdfFile({"unicode": names, "bytes": np.array([b"F444W", b"A"])})
+    file.write_to(tmp_path / "a.asdf", all_array_storage="inline" if inline else "internal")
+    tree = asdftext.load(tmp_path / "a.asdf")
+    assert tree["unicode"].tolist() == names.tolist()
+    assert [str(b, "ascii") if isinstance(b, bytes) else b for b in tree["bytes"].tolist()] == ["F444W", "A"]
+
+
+def test_tables_kept_in_the_tree_are_read(tmp_path):
+    import asdf
+
+    table = np.array([("F200W", 2.0, 1), ("F444W", 4.4, 2)], dtype=[("name", "S5"), ("wave", ">f8"), ("n", "<i2")])
+    asdf.AsdfFile({"table": table}).write_to(tmp_path / "a.asdf", all_array_storage="internal")
+    found = asdftext.load(tmp_path / "a.asdf")["table"]
+    assert found["wave"].tolist() == [2.0, 4.4]
+    assert found["n"].tolist() == [1, 2]
+    assert found["name"].tolist() == [b"F200W", b"F444W"]
