@@ -9,6 +9,7 @@ can be asked for any rows.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -120,9 +121,7 @@ def estimate_background(data: np.ndarray, mask: np.ndarray | None, box_size: int
     return Background(_median3(_repair(mesh)), _median3(_repair(rms)), (ny, nx), (height, width))
 
 
-def clipped_statistics(
-    values: np.ndarray, sigma: float = 3.0, rounds: int | None = _ROUNDS
-) -> tuple[float, float, int]:
+def clipped_statistics(values: np.ndarray, sigma: float = 3.0, rounds: int | None = _ROUNDS) -> tuple[float, float, int]:
     """Clip values about their median and describe what is left.
 
     Parameters
@@ -148,21 +147,21 @@ def clipped_statistics(
     """
     flat = values.ravel()
     flat.sort()
-    n = int(np.searchsorted(flat, np.inf, side="left"))
-    first = int(np.searchsorted(flat[:n], -np.inf, side="right"))
+    n = bisect_left(flat, np.float64(np.inf))  # numpy's own search would copy the array to float64
+    first = bisect_right(flat, np.float64(-np.inf), 0, n)
     if n == first:
         return np.nan, np.nan, 0
-    shifted = flat - np.float64(_middle(flat, first, n))
+    start = _middle(flat, first, n)
     low, high, done = first, n, 0
     while rounds is None or done < rounds:
-        centre, spread = _middle(flat, low, high), _spread(shifted[low:high])
-        keep_low = low + int(np.searchsorted(flat[low:high], centre - sigma * spread, side="left"))
-        keep_high = low + int(np.searchsorted(flat[low:high], centre + sigma * spread, side="right"))
+        centre, spread = _middle(flat, low, high), _spread(flat[low:high], start)
+        keep_low = bisect_left(flat, np.float64(centre - sigma * spread), low, high)
+        keep_high = bisect_right(flat, np.float64(centre + sigma * spread), low, high)
         done += 1
         if (keep_low, keep_high) == (low, high):
             break
         low, high = keep_low, keep_high
-    return _middle(flat, low, high), _spread(shifted[low:high]), high - low
+    return _middle(flat, low, high), _spread(flat[low:high], start), high - low
 
 
 def _middle(ordered: np.ndarray, low: int, high: int) -> float:
@@ -172,10 +171,16 @@ def _middle(ordered: np.ndarray, low: int, high: int) -> float:
     return 0.5 * (float(ordered[half - 1]) + float(ordered[half]))
 
 
-def _spread(values: np.ndarray) -> float:
-    mean = values.mean()
-    # not a dot product: BLAS threads wait for each other longer than this takes
-    return float(np.sqrt(max(0.0, np.square(values).mean() - mean * mean)))
+@njit
+def _spread(values, about):
+    """Standard deviation, from sums about a value near the mean."""
+    total, squares = 0.0, 0.0
+    for value in values:
+        difference = value - about
+        total += difference
+        squares += difference * difference
+    mean = total / values.size
+    return np.sqrt(max(0.0, squares / values.size - mean * mean))
 
 
 def _box_statistics(data, mask, height, width) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
