@@ -102,9 +102,7 @@ def calibrate_exposure(
     for suffix, path in targets.items():
         if suffix not in products:
             made = ", ".join(products) or "nothing"
-            raise InputError(
-                f"{source.name}: {pipeline} made {made} of it, not the {suffix} product that was asked for"
-            )
+            raise InputError(f"{source.name}: {pipeline} made {made} of it, not the {suffix} product that was asked for")
         product = products[suffix]
         layout = product.suffix if product.suffix != "uncal" else "ramp"
         written[suffix] = write(product, path, layout)
@@ -120,9 +118,7 @@ def _step_suffix(names: Sequence[str], suffix: str, products: Mapping) -> str:
     return names[-1] if len(products) == 1 else suffix
 
 
-def write_record(
-    path: str | Path, pipeline: str, source: Path, records: list[dict], seconds: float, preset: str
-) -> None:
+def write_record(path: str | Path, pipeline: str, source: Path, records: list[dict], seconds: float, preset: str) -> None:
     """Write the run record of a job (JSON): which steps ran, why others did not, seconds and memory."""
     content = {
         "exposure": split_name(source)[0],

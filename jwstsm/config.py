@@ -165,9 +165,7 @@ def _known(word: Any, possible: Iterable[str], what: str) -> None:
 
 def preset_names() -> list[str]:
     """Return the names of the presets."""
-    return sorted(
-        p.name.removesuffix(".yaml") for p in resources.files("jwstsm.presets").iterdir() if ".yaml" in p.name
-    )
+    return sorted(p.name.removesuffix(".yaml") for p in resources.files("jwstsm.presets").iterdir() if ".yaml" in p.name)
 
 
 @functools.cache

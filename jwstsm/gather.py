@@ -303,9 +303,7 @@ def combine(context: Context, output: str | Path) -> None:
     inputs = context.association.inputs()
     mosaic, record = context.run("resample", lambda options: one(inputs, context.references, options))
     if mosaic is None:
-        raise InputError(
-            "resample is switched off, but the mosaic is asked for; take 3 out of 'stages', or switch it on"
-        )
+        raise InputError("resample is switched off, but the mosaic is asked for; take 3 out of 'stages', or switch it on")
     first = read_history(context.association.members[0])
     mosaic.primary["S_RESAMP"] = (record["status"], "Status of step resample")
     mosaic.history = [*first, record]

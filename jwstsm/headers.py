@@ -61,9 +61,7 @@ def _read_cards(file, path, number: int) -> list[str] | None:
         if len(block) < _BLOCK:
             raise InputError(f"{Path(path).name}: the file ends inside its header {number}; download it again")
         if not text and number == 0 and not block.startswith(b"SIMPLE  ="):
-            raise InputError(
-                f"{Path(path).name}: is not a FITS file; take it out of the uncal folder or download it again"
-            )
+            raise InputError(f"{Path(path).name}: is not a FITS file; take it out of the uncal folder or download it again")
         try:
             text += block.decode("ascii")
         except UnicodeDecodeError:

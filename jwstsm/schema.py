@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from jwstsm import tables
+from jwstsm.associations import settings as associations
 from jwstsm.step import Step, load_step
 
 __all__ = ["all_steps", "config_schema", "config_yaml", "parameters_page"]
@@ -82,10 +83,7 @@ def config_schema() -> dict:
                     "properties": {"match": {"type": "object"}, "steps": {"$ref": "#/properties/steps"}},
                 },
             },
-            "asn": {
-                "type": "object",
-                "description": "Associations: files written by hand and edits of generated ones.",
-            },
+            "asn": associations.SCHEMA,
         },
     }
 

@@ -213,9 +213,7 @@ class Program:
         out: dict[str, list[str]] = {}
         for one in self.exposures.values():
             row = one.type
-            missing = (
-                [p for p in (row.stage1, row.stage2, row.stage3) if p and p not in tables.sequences()] if row else []
-            )
+            missing = [p for p in (row.stage1, row.stage2, row.stage3) if p and p not in tables.sequences()] if row else []
             if missing:
                 out.setdefault(f"{row.exp_type} ({', '.join(missing)})", []).append(one.name)
         return out

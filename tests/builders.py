@@ -110,9 +110,7 @@ class FakeReference:
         """Return the shape of an array, before it is cut."""
         return np.shape(self._content[ext])
 
-    def array(
-        self, ext: str = "SCI", dtype=np.float32, cut: bool = True, lead: tuple[slice, ...] = ()
-    ) -> np.ndarray:
+    def array(self, ext: str = "SCI", dtype=np.float32, cut: bool = True, lead: tuple[slice, ...] = ()) -> np.ndarray:
         """Return an array (read-only), cut like a file's when it is larger than the window."""
         array = np.asarray(self._content[ext])[lead]
         w = self.window

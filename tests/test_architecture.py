@@ -66,7 +66,9 @@ def test_every_rule_has_a_script_of_its_own_and_says_what_it_does():
     used = set()
     for path in (ROOT / "rules").glob("*.smk"):
         text = path.read_text()
-        for match in re.finditer(r"^(?:rule|checkpoint) (\w+):\n(.*?)(?=^(?:rule|checkpoint|use|def) |\Z)", text, re.M | re.S):
+        for match in re.finditer(
+            r"^(?:rule|checkpoint) (\w+):\n(.*?)(?=^(?:rule|checkpoint|use|def) |\Z)", text, re.M | re.S
+        ):
             name, body = match.groups()
             assert '"""' in body.split("\n")[0] + body.split("\n")[1], f"rule {name} has no docstring"
             for needed in ("output:", "log:", "benchmark:"):

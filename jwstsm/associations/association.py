@@ -124,9 +124,7 @@ class Association:
     def is_degraded(self) -> bool:
         """Whether something is known to be wrong with a member."""
         return any(
-            m.exposerr is not None and str(m.exposerr).lower() not in UNDEFINED
-            for p in self.products
-            for m in p.members
+            m.exposerr is not None and str(m.exposerr).lower() not in UNDEFINED for p in self.products for m in p.members
         )
 
     def to_dict(self) -> dict:

@@ -217,9 +217,7 @@ class Run:
         self._any_imprint = any("is_imprt" in exposure.values for exposure in exposures)
         acquisitions = []
         for exposure in exposures:
-            plans = [
-                plan for plan in self._planner.plans(exposure, self._direct) if plan.rule.allows(self._candidate[1])
-            ]
+            plans = [plan for plan in self._planner.plans(exposure, self._direct) if plan.rule.allows(self._candidate[1])]
             alone = [plan for plan in plans if not self._join(exposure, plan, remember=True)]
             taken = frozenset()
             if exposure.role == "target_acquisition":

@@ -88,8 +88,7 @@ def _refusals(exposure: Exposure, level: int, rules: Sequence[Rule]) -> list[str
     mine = [
         rule
         for rule in rules
-        if rule.level == level
-        and (kind in rule.kinds if rule.kinds is not None else holds(rule.where, exposure.values))
+        if rule.level == level and (kind in rule.kinds if rule.kinds is not None else holds(rule.where, exposure.values))
     ]
     if not mine and exposure.role == "target_acquisition" and level == 3:
         return ["no association of its observation to join"]

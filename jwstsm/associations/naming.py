@@ -21,8 +21,7 @@ FORMS = {
     "sources": "jw{program}-{acid}_{{source_id}}_{instrument}_{optics}{slit}{subarray}",
     "fixed_slit": "jw{program}-{acid}_{target}-{{source_id}}_{instrument}_{optics}-{{slit_name}}{subarray}",
     "coron_image": "jw{program}-{acid}_{target}_{instrument}_{optics}{subarray}-image3",
-    "wfs_pair": "jw{program}-{acid}_{target}_{instrument}_{optics}{slit}{subarray}-{detector}"
-    "_{{suffix}}-{activity:0>2}",
+    "wfs_pair": "jw{program}-{acid}_{target}_{instrument}_{optics}{slit}{subarray}-{detector}_{{suffix}}-{activity:0>2}",
 }
 
 _UNCAL = re.compile(r"(?P<root>.+)_uncal(?P<extension>\..+)$")

@@ -20,9 +20,7 @@ __all__ = ["associate_program"]
 log = logging.getLogger(__name__)
 
 
-def associate_program(
-    uncal: Iterable[str], settings: Mapping[str, Any], *, pool: str | Path, index: str | Path
-) -> None:
+def associate_program(uncal: Iterable[str], settings: Mapping[str, Any], *, pool: str | Path, index: str | Path) -> None:
     """Group the exposures of a program; write the pool, the associations, and the index that the workflow reads.
 
     Parameters

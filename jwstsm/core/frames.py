@@ -6,6 +6,8 @@ through memory maps, :class:`MemoryFrame` wraps arrays. :class:`Stage3Inputs` is
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -140,8 +142,7 @@ class MemoryFrame:
         arrays = {k: a for k in EXTENSIONS if (a := getattr(product, k, None)) is not None}
         header = merged_header(product.primary, product.headers.get("SCI"))
         return cls(
-            **{"arrays": arrays, "wcs": product.wcs, "header": header, "name": product.name, "path": product.path}
-            | changes
+            **{"arrays": arrays, "wcs": product.wcs, "header": header, "name": product.name, "path": product.path} | changes
         )
 
     @property
@@ -211,14 +212,17 @@ class FitsFrame:
         """Headers, and where the planes are; one pass over the file's headers."""
         planes = {}
         try:
-            # opened here, so that the file is closed whatever astropy makes of it
-            with open(self.path, "rb") as file, fits.open(file, memmap=True, lazy_load_hdus=True) as hdus:
+            # opened here, so that the file is closed whatever astropy makes of it; what it warns of is said below
+            with open(self.path, "rb") as file, warnings.catch_warnings(action="ignore"), fits.open(file) as hdus:
                 primary, sci = hdus[0].header.copy(), hdus["SCI"].header.copy()
                 for name, extension in EXTENSIONS.items():
                     if extension in hdus and hdus[extension].header["NAXIS"] >= 2:
                         planes[name] = _plane(hdus[extension])
         except (OSError, KeyError) as error:
             raise InputError(f"{self.path}: not a complete calibrated image ({error}); make it again") from None
+        end = max(p.offset + p.dtype.itemsize * math.prod(p.shape) for p in planes.values())
+        if self.path.stat().st_size < end:
+            raise InputError(f"{self.path}: the file is truncated; make or download it again")
         return primary, sci, planes
 
     def headers(self) -> tuple[fits.Header, fits.Header]:

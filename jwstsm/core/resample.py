@@ -166,9 +166,7 @@ def exposure_time_s(frame: Frame) -> float:
         value = frame.header.get(keyword)
         if value is not None:
             return float(value)
-    raise InputError(
-        f"{frame.name}: keywords TMEASURE and EFFEXPTM are missing; weight_type 'exptime' needs one of them"
-    )
+    raise InputError(f"{frame.name}: keywords TMEASURE and EFFEXPTM are missing; weight_type 'exptime' needs one of them")
 
 
 @njit(parallel=True)
@@ -212,9 +210,7 @@ def _load(frame: Frame, y0: int, y1: int, options: Drizzling):
     sky, factor = np.float32(frame.sky_level or 0.0), np.float32(options.intensity_scale)
     roots = options.variance == "official"
     bad = np.uint32(options.bad_bits)
-    _prepare(
-        data, used, variances, options.nvar, bad, sky, factor, use_ivm, np.float32(constant), roots, values, weight
-    )
+    _prepare(data, used, variances, options.nvar, bad, sky, factor, use_ivm, np.float32(constant), roots, values, weight)
     return values, weight, flags, 0.0 if use_ivm else constant
 
 
@@ -223,9 +219,7 @@ def read_weight(frame: Frame, options: Drizzling) -> np.ndarray:
     return _load(frame, 0, frame.shape[0], options)[1]
 
 
-def _add_frame(
-    coadd: Coadd, frame: Frame, projection: Projection, tile: Window, number: int, options: Drizzling
-) -> None:
+def _add_frame(coadd: Coadd, frame: Frame, projection: Projection, tile: Window, number: int, options: Drizzling) -> None:
     """Drizzle what of a frame reaches a tile."""
     # half a pixel more than the tile on each side is what "reach" means; kernels wider than a pixel need more
     reach = 1.0 if options.kernel in ("square", "point") else 4.0 / min(1.0, options.scale)

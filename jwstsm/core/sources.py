@@ -99,9 +99,7 @@ class Sources:
         return cls({"id": np.zeros(0, int)} | {name: np.zeros(0) for name in ("xcentroid", "ycentroid", "flux")})
 
 
-def find_sources(
-    data: np.ndarray, mask: np.ndarray, options: FinderOptions, error: np.ndarray | None = None
-) -> Sources:
+def find_sources(data: np.ndarray, mask: np.ndarray, options: FinderOptions, error: np.ndarray | None = None) -> Sources:
     """Find the sources of an image.
 
     Parameters

@@ -126,9 +126,7 @@ def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model
         product = kind(primary=_clean(hdus[0].header), path=path, suffix=suffix)
         first_hdu = next(iter(layout["hdus"]))
         if first_hdu not in hdus:
-            raise InputError(
-                f"{path.name}: extension {first_hdu} is missing; the file is not a complete {suffix} product"
-            )
+            raise InputError(f"{path.name}: extension {first_hdu} is missing; the file is not a complete {suffix} product")
         for hdu in hdus[1:]:
             entry = layout["hdus"].get(hdu.name)
             if hdu.name == "ASDF" and isinstance(hdu, fits.BinTableHDU):
@@ -206,9 +204,7 @@ def write(product: model.Product, path: str | Path, suffix: str | None = None) -
     hdus = fits.HDUList([fits.PrimaryHDU(header=primary)])
     unit = product.sci.get("BUNIT") or layout["unit"]
     for name, (attribute, dtype, unit_rule) in layout["hdus"].items():
-        hdu = _make_hdu(
-            product, name, attribute, dtype, {"unit": unit, "unit2": f"({unit})^2"}.get(unit_rule, unit_rule)
-        )
+        hdu = _make_hdu(product, name, attribute, dtype, {"unit": unit, "unit2": f"({unit})^2"}.get(unit_rule, unit_rule))
         if hdu is not None:
             hdus.append(hdu)
     hdus.extend(product.others)

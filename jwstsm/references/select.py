@@ -61,13 +61,9 @@ class Selector:
         If the context's mappings are neither in the cache nor to be had.
     """
 
-    def __init__(
-        self, context: str, path: str | Path, server: str | None = DEFAULT_SERVER, offline: bool = False
-    ) -> None:
+    def __init__(self, context: str, path: str | Path, server: str | None = DEFAULT_SERVER, offline: bool = False) -> None:
         if not str(context).endswith(".pmap"):
-            raise ConfigError(
-                f"config.yaml: crds: context is '{context}'; give a pinned context such as 'jwst_1464.pmap'"
-            )
+            raise ConfigError(f"config.yaml: crds: context is '{context}'; give a pinned context such as 'jwst_1464.pmap'")
         self.context, self.path = str(context), Path(path).expanduser().resolve()
         self.offline = offline or not server
         # the crds package takes these from the environment, and reads them when it is imported
@@ -97,8 +93,7 @@ class Selector:
             return heavy_client.get_symbolic_mapping(self.context, cached=True)
         except Exception as error:
             raise ReferenceError_(
-                f"CRDS context {self.context} cannot be fetched from {os.environ['CRDS_SERVER_URL']}: "
-                f"{_one_line(error)}"
+                f"CRDS context {self.context} cannot be fetched from {os.environ['CRDS_SERVER_URL']}: {_one_line(error)}"
             ) from error
 
     def select(self, header: Mapping[str, Any], types: Iterable[str]) -> tuple[dict[str, str | None], dict[str, str]]:

@@ -59,9 +59,7 @@ def picture(image: np.ndarray, longest: int = 1000) -> str:
 
 
 def _frame(width: int, height: int, body: list[str], label: str) -> str:
-    return (
-        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">' + "".join(body) + "</svg>"
-    )
+    return f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">' + "".join(body) + "</svg>"
 
 
 def scatter(x: Sequence[float], y: Sequence[float], *, label: str, unit: str, size: int = 260) -> str:
@@ -94,9 +92,7 @@ def scatter(x: Sequence[float], y: Sequence[float], *, label: str, unit: str, si
     for px, py in zip(x[::step], y[::step], strict=True):
         if abs(px) <= limit and abs(py) <= limit:
             body.append(f'<circle cx="{half + px * scale:.1f}" cy="{half - py * scale:.1f}" r="1.8" class="dot"/>')
-    body.append(
-        f'<text x="8" y="16">{label}</text><text x="8" y="{size - 8}">rms {rms:.2f} {unit}, {x.size} stars</text>'
-    )
+    body.append(f'<text x="8" y="16">{label}</text><text x="8" y="{size - 8}">rms {rms:.2f} {unit}, {x.size} stars</text>')
     return _frame(size, size, body, label)
 
 

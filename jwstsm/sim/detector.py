@@ -175,9 +175,7 @@ def hit_by_snowballs(pixels: Pixels, interval_s: float) -> None:
     rate = pixels.effects.snowballs_s
     if rate <= 0:
         return
-    for y, x, electrons, shape in cosmic_rays.draw_snowballs(
-        pixels.chip, interval_s, rate, pixels.generator("snowballs")
-    ):
+    for y, x, electrons, shape in cosmic_rays.draw_snowballs(pixels.chip, interval_s, rate, pixels.generator("snowballs")):
         pixels.charge[y, x] += electrons.astype(np.float32)
         pixels.hits.add(pixels.integration, pixels.group, y, x, electrons)
         pixels.hits.snowballs.append((pixels.integration, pixels.group, *shape))

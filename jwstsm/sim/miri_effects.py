@@ -233,9 +233,7 @@ def add_last_frame(data: np.ndarray, share: float = 0.5) -> None:
     data[:, -1, ::2] -= np.float32(share) * (data[:, -1, ::2] - data[:, -2, ::2])
 
 
-def write_emicorr(
-    path: Path, waves: Mapping[str, EmiWave] = EMI_WAVES, cases: Mapping[str, EmiCase] = EMI_CASES
-) -> Path:
+def write_emicorr(path: Path, waves: Mapping[str, EmiWave] = EMI_WAVES, cases: Mapping[str, EmiCase] = EMI_CASES) -> Path:
     """Write the EMICORR reference (ASDF): waves by name, clocks and wave names by subarray."""
     described = {}
     for name, case in cases.items():
@@ -245,9 +243,7 @@ def write_emicorr(
         if case.slow:
             freqs["SLOW"] = {detector: list(case.slow) for detector in _DETECTORS}
         described[name] = {"rowclocks": case.rowclocks, "frameclocks": case.frameclocks, "freqs": freqs}
-    frequencies = {
-        name: {"frequency": wave.frequency_hz, "phase_amplitudes": wave.table()} for name, wave in waves.items()
-    }
+    frequencies = {name: {"frequency": wave.frequency_hz, "phase_amplitudes": wave.table()} for name, wave in waves.items()}
     return write_asdf(path, "emicorr", "MIRI", {"frequencies": frequencies, "subarray_cases": described})
 
 
@@ -269,7 +265,5 @@ def write_reset(path: Path, anomaly: ResetAnomaly, flags: np.ndarray, **keywords
 
 def write_rscd(path: Path, rows: Sequence[tuple[str, str, int, int]], **keywords) -> Path:
     """Write the RSCD reference; ``rows`` are (subarray, readpatt, groups to skip in integration 1, in later ones)."""
-    table = np.array(
-        list(rows), [("subarray", "S17"), ("readpatt", "S12"), ("group_skip1", ">i4"), ("group_skip", ">i4")]
-    )
+    table = np.array(list(rows), [("subarray", "S17"), ("readpatt", "S12"), ("group_skip1", ">i4"), ("group_skip", ">i4")])
     return write_fits(path, reference_header("rscd", "RSCDModel", "MIRI", **keywords), ("RSCD_GROUP_SKIP", table))

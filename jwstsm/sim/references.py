@@ -88,9 +88,7 @@ def write_saturation(setup: Setup, path: Path) -> Path:
     level = setup.chip.saturation_dn.astype(np.float32)
     flags = setup.flags("NO_SAT_CHECK")
     level[flags != 0] = np.nan
-    return write_fits(
-        path, setup.header("saturation", "SaturationModel"), ("SCI", level), *dq_hdus(flags, "saturation")
-    )
+    return write_fits(path, setup.header("saturation", "SaturationModel"), ("SCI", level), *dq_hdus(flags, "saturation"))
 
 
 def write_superbias(setup: Setup, path: Path) -> Path:

@@ -270,9 +270,7 @@ def lookup_table(folded: np.ndarray, wave: Wave, scale: bool) -> np.ndarray:
     """Return what to subtract at each tick of the period [DN]; zeros where the folded wave is not known."""
     if not np.isfinite(folded).all():
         return np.zeros(math.ceil(wave.period) + 1)
-    table = (
-        stretch(folded, wave.period) if wave.shape is None else match_reference(folded, wave.shape, wave.period, scale)
-    )
+    table = stretch(folded, wave.period) if wave.shape is None else match_reference(folded, wave.shape, wave.period, scale)
     table = np.where(np.isfinite(table), table, 0.0)
     # one more, for phases that round up to the full period
     return np.append(table, table[-1])

@@ -37,9 +37,7 @@ def subtract_interleaved_inplace(data, levels):
                         values[x] = np.float32(values[x] - level[a])
 
 
-def correct_side_columns_inplace(
-    data, pixeldq, *, border: int, outputs: int, odd_even_rows: bool, limit: float
-) -> bool:
+def correct_side_columns_inplace(data, pixeldq, *, border: int, outputs: int, odd_even_rows: bool, limit: float) -> bool:
     """Correct full frames by the reference columns at both sides.
 
     Parameters

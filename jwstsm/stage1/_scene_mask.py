@@ -92,9 +92,7 @@ def read_user_mask(path: str, readout: Readout) -> np.ndarray:
         raise InputError(f"user_mask: {path} does not exist")
     with fits.open(path) as hdus:
         image = (
-            hdus["SCI"].data
-            if "SCI" in hdus
-            else next((h.data for h in hdus if h.is_image and h.data is not None), None)
+            hdus["SCI"].data if "SCI" in hdus else next((h.data for h in hdus if h.is_image and h.data is not None), None)
         )
         mask = None if image is None else np.ascontiguousarray(image != 0)
     if mask is None or mask.ndim not in (2, 3):

@@ -164,9 +164,7 @@ def _clocks_without_reference(ramp: Ramp, frequencies: list[float]) -> tuple[int
     return (*clocks, [Wave(repr(float(f)), float(f), None) for f in frequencies])
 
 
-def _integrations_to_fold(
-    wave: Wave, clock: Clock, frameclocks: int, nints: int, asked: int | None, cycles: int | None
-):
+def _integrations_to_fold(wave: Wave, clock: Clock, frameclocks: int, nints: int, asked: int | None, cycles: int | None):
     """Return how many integrations ``sequential`` folds."""
     if asked is None:
         asked = nints if cycles is None else math.ceil(cycles * wave.period / (frameclocks * clock.ngroups))

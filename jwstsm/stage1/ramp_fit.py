@@ -110,9 +110,7 @@ def fit_ols(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, groups: tuple[i
     return {"data": rate[0], "dq": ratedq, "var_poisson": rate[1], "var_rnoise": rate[2], "err": rate[3]}, ints
 
 
-def fit_likely(
-    ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: float | None = 4.5, robust: bool = False
-):
+def fit_likely(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: float | None = 4.5, robust: bool = False):
     """Likelihood slopes of an exposure.
 
     Parameters
@@ -139,9 +137,7 @@ def fit_likely(
     shape = data.shape[2:]
     readout = ramp.readout
     sampling = _likely.Sampling.of(readout.read_pattern, readout.frame_time_s, ramp.zeroframe is not None)
-    ints = {
-        name: ramp.allocate((data.shape[0], *shape), kind) for name, kind in (_PLANES | {"chisq": np.float32}).items()
-    }
+    ints = {name: ramp.allocate((data.shape[0], *shape), kind) for name, kind in (_PLANES | {"chisq": np.float32}).items()}
     rate, ratedq = np.empty((5, *shape), np.float32), np.empty(shape, np.uint32)
     n = sampling.table.shape[1]
     inputs = (data, groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, sampling.zero_frame))

@@ -49,9 +49,7 @@ class Settings:
     fallback: bool = True
 
 
-def _fit_group(
-    group: Group, reference: ReferenceCatalog, settings: Settings, stage: str
-) -> tuple[GroupFit, np.ndarray]:
+def _fit_group(group: Group, reference: ReferenceCatalog, settings: Settings, stage: str) -> tuple[GroupFit, np.ndarray]:
     """Match and fit one group, and apply the correction; also return which of its sources were matched."""
     plane, scale = group.images[0].plane, group.images[0].pixel_scale()
     ra, dec = group.sky()
@@ -75,9 +73,7 @@ def _fit_group(
             pairs = match_catalogs(image, target, settings.match, scale)
         except TooManyMatches:
             if not settings.fallback:
-                raise NotAligned(
-                    "several sources match one reference source; adjust 'tolerance' or 'separation'"
-                ) from None
+                raise NotAligned("several sources match one reference source; adjust 'tolerance' or 'separation'") from None
     need = max(settings.minobj, FEWEST[settings.fitgeometry])
     out = attempt(pairs, settings.fitgeometry, "") if len(pairs[0]) >= need else None
     if settings.fallback and len(target) and _doubtful(out, scale, group, plane, settings):
@@ -235,9 +231,7 @@ def _retry(waiting: list[Group], groups: list[Group], results: dict[str, GroupFi
         for group in list(waiting):
             result, _ = _fit_group(group, reference, settings, "relative")
             if result.good:
-                result.note = "; ".join(
-                    filter(None, (result.note, "aligned to all exposures that were aligned before"))
-                )
+                result.note = "; ".join(filter(None, (result.note, "aligned to all exposures that were aligned before")))
                 results[group.name] = result
                 waiting.remove(group)
                 helped = True
@@ -300,18 +294,14 @@ def align_absolute(
         raise NotAligned(f"the catalog {reference.name} has {len(reference)} sources, {fewest} are needed")
     if not any(len(g) for g in groups):
         raise NotAligned("no exposure has sources")
-    loose = (
-        {r.group for r in relative or () if r.status not in ("SUCCESS", "REFERENCE")} if settings.fallback else set()
-    )
+    loose = {r.group for r in relative or () if r.status not in ("SUCCESS", "REFERENCE")} if settings.fallback else set()
     if len(groups) > 1 and relative is None and settings.fallback:
         loose = {g.name for g in groups}
     tied = [g for g in groups if g.name not in loose]
     sets = ([tied] if tied else []) + [[g] for g in groups if g.name in loose]
     results: dict[str, GroupFit] = {}
     for members in sets:
-        together = Group(
-            "all exposures" if len(members) > 1 else members[0].name, [i for g in members for i in g.images]
-        )
+        together = Group("all exposures" if len(members) > 1 else members[0].name, [i for g in members for i in g.images])
         if len(together):
             fit, _ = _fit_group(together, reference, settings, "absolute")
         else:

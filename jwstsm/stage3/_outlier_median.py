@@ -160,9 +160,7 @@ def median_of_images(frames: Sequence[Frame], options: Drizzling, maskpt: float)
     stacked, held = [], 0
     for frame in frames:
         if frame.shape != shape:
-            raise InputError(
-                f"{frame.name} is {frame.shape} but {frames[0].name} is {shape}: resample_data must be true"
-            )
+            raise InputError(f"{frame.name} is {frame.shape} but {frames[0].name} is {shape}: resample_data must be true")
         held += 4 * shape[0] * shape[1]
         data = scratch.allocate(shape, np.float32, limit=None if held <= _KEPT_BYTES else 0)
         data[:] = frame.read("data")

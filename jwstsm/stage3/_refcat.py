@@ -89,8 +89,7 @@ def read_reference_catalog(path: str | Path, epoch: float | None) -> ReferenceCa
         ra, dec = np.asarray(centre.icrs.ra.deg), np.asarray(centre.icrs.dec.deg)
     else:
         raise InputError(
-            f"{path}: an absolute catalog needs columns RA and DEC (or sky_centroid); "
-            f"it has {', '.join(table.colnames)}"
+            f"{path}: an absolute catalog needs columns RA and DEC (or sky_centroid); it has {', '.join(table.colnames)}"
         )
     good = np.isfinite(ra) & np.isfinite(dec)
     weight = _values(table, columns["WEIGHT"]) if "WEIGHT" in columns else None

@@ -147,9 +147,7 @@ class Alignment:
         for exposure in self.exposures:
             if exposure.name == name:
                 return None if exposure.correction is None else Correction.from_json(exposure.correction)
-        raise InputError(
-            f"the alignment of {self.product or 'the association'} does not hold {name}; run tweakreg again"
-        )
+        raise InputError(f"the alignment of {self.product or 'the association'} does not hold {name}; run tweakreg again")
 
     def write(self, path: str | Path) -> None:
         """Write the sidecar, under a temporary name until it is whole."""

@@ -83,9 +83,7 @@ def _pair(text: str, name: str) -> np.ndarray:
     try:
         first, second = (float(v) for v in text.replace(",", " ").split())
     except ValueError:
-        raise ConfigError(
-            f"outlier_detection: '{name}' is {text!r} but must be two numbers such as '5.0 4.0'"
-        ) from None
+        raise ConfigError(f"outlier_detection: '{name}' is {text!r} but must be two numbers such as '5.0 4.0'") from None
     return np.array([first, second], np.float32)
 
 

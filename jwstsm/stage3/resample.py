@@ -152,9 +152,7 @@ def resample(
 
     def make(part: Stage3Inputs) -> Mosaic:
         projections = [PixelMap(f.wcs, grid.wcs, f.shape) for f in part.frames]
-        parts = mosaic_parts(
-            part, grid, projections, options, update_header, blended=blendheaders, report_var=report_var
-        )
+        parts = mosaic_parts(part, grid, projections, options, update_header, blended=blendheaders, report_var=report_var)
         return Mosaic(suffix="i2d", **parts)
 
     if not single:

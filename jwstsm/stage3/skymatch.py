@@ -230,9 +230,7 @@ def _user_levels(frames: Sequence[Frame], skylist: str | None) -> dict[str, floa
         lines = [line.split() for line in Path(skylist).read_text().splitlines() if line.strip() and line[0] != "#"]
         given = {split_name(name)[0]: float(value) for name, value, *_ in lines}
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"skylist: {skylist} cannot be read ({error}); it needs lines 'file name  sky level'"
-        ) from None
+        raise ConfigError(f"skylist: {skylist} cannot be read ({error}); it needs lines 'file name  sky level'") from None
     out = {}
     for frame in frames:
         stem = split_name(frame.name)[0]
@@ -347,9 +345,7 @@ def skymatch(
             result.levels[frames[k].name] = float(level[g]) + before if known[g] else None
             log.info("sky of %s: %s", frames[k].name, result.levels[frames[k].name])
     if not known.any():
-        return Skipped(
-            result, "no sky level could be measured: the images do not overlap, or have no usable pixels there"
-        )
+        return Skipped(result, "no sky level could be measured: the images do not overlap, or have no usable pixels there")
     return result
 
 

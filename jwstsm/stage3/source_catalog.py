@@ -362,9 +362,7 @@ def source_catalog(
     sources = find_sources(data, empty, FinderOptions.pick(p), error)
     if not len(sources):
         return Skipped(mosaic, "no sources found")
-    values = measure_sources(
-        data, error, sources, apertures, vega, kernel_fwhm, (ci1_star_threshold, ci2_star_threshold)
-    )
+    values = measure_sources(data, error, sources, apertures, vega, kernel_fwhm, (ci1_star_threshold, ci2_star_threshold))
     crpix = tuple(float(mosaic.require(f"CRPIX{axis}")) - 1.0 for axis in (1, 2))
     values |= sky_columns(mosaic.wcs, sources, values["orientation"], crpix)
     log.info("%s: %d sources, %d of them extended", mosaic.name, len(sources), np.count_nonzero(values["is_extended"]))
@@ -382,9 +380,7 @@ def _in_jansky(mosaic: Mosaic) -> tuple[np.ndarray, np.ndarray]:
     """Return the mosaic and its error [Jy per pixel]."""
     unit = str(mosaic.sci.get("BUNIT", "")).strip()
     if unit != "MJy/sr":
-        raise InputError(
-            f"{mosaic.name}: BUNIT is '{unit}', a source catalog needs MJy/sr; run photom on the exposures"
-        )
+        raise InputError(f"{mosaic.name}: BUNIT is '{unit}', a source catalog needs MJy/sr; run photom on the exposures")
     factor = np.float32(1e6 * float(mosaic.require("PIXAR_SR")))
     return mosaic.data * factor, mosaic.err * factor
 

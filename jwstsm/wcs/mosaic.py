@@ -199,9 +199,7 @@ def linear_cards(wcs: Wcs) -> list[tuple]:
     ]
     cards += [(f"CUNIT{i}", "deg", f"axis {i} units") for i in axes]
     cards += [(f"CDELT{i}", float(cdelt[i - 1]), f"[deg] axis {i} increment per pixel") for i in axes]
-    cards += [
-        (f"PC{i}_{j}", float(pc[i - 1][j - 1]), "linear transformation matrix element") for i in axes for j in axes
-    ]
+    cards += [(f"PC{i}_{j}", float(pc[i - 1][j - 1]), "linear transformation matrix element") for i in axes for j in axes]
     return [*cards, ("RADESYS", "ICRS", "reference frame of the coordinates")]
 
 

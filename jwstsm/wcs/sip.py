@@ -190,11 +190,7 @@ def sip_cards(fit: SipFit, name: str = "world") -> list[tuple]:
         ("CTYPE1", f"RA---TAN{kind}", "first axis coordinate type"),
         ("CTYPE2", f"DEC--TAN{kind}", "second axis coordinate type"),
         *[(f"CUNIT{i}", "deg", f"axis {i} units") for i in (1, 2)],
-        *[
-            (f"CD{i + 1}_{j + 1}", fit.cd[i, j], "linear transformation matrix element")
-            for i in range(2)
-            for j in range(2)
-        ],
+        *[(f"CD{i + 1}_{j + 1}", fit.cd[i, j], "linear transformation matrix element") for i in range(2) for j in range(2)],
         ("LONPOLE", 180.0, "[deg] native longitude of celestial pole"),
         ("LATPOLE", fit.crval[1], "[deg] native latitude of celestial pole"),
         ("RADESYS", "ICRS", "reference frame of the coordinates"),

@@ -76,9 +76,7 @@ def shares(kernel: str, pixmap, j: int, i: int, pixfrac: float, scale: float) ->
     elif kernel == "gaussian":
         reach = max(2.5 * pixfrac / 2.3548, 1.2) / scale
         steep = 0.5 * (2.3548 * scale / pixfrac) ** 2
-        inside = [
-            (np.floor(p - reach + 0.5) <= n) & (n <= np.floor(p + reach + 0.5)) for p, n in ((x, columns), (y, rows))
-        ]
+        inside = [(np.floor(p - reach + 0.5) <= n) & (n <= np.floor(p + reach + 0.5)) for p, n in ((x, columns), (y, rows))]
         out = np.where(inside[0] & inside[1], steep / np.pi * np.exp(-steep * (dx**2 + dy**2)), 0)
     else:
         order = int(kernel[-1])

@@ -245,9 +245,7 @@ def test_linearity_frame_by_frame():
     forward = np.stack([np.full((4, 6), v) for v in (0.3, 1.0, 4e-6, 1e-11, 0.0)]).astype(np.float32)
     inverse = np.stack([np.full((4, 6), v) for v in (-0.3, 1.0, -4e-6)]).astype(np.float32)
     flags = np.zeros((4, 6), np.uint32)
-    (out, *_), _ = both(
-        linearity_module.linearize_frames_inplace, data, groupdq, forward, inverse, flags, flags.copy(), 3
-    )
+    (out, *_), _ = both(linearity_module.linearize_frames_inplace, data, groupdq, forward, inverse, flags, flags.copy(), 3)
     for i, y, x in np.ndindex(2, 4, 6):
         judge = frames_judge(
             data[i, :, y, x].astype(float),

@@ -125,9 +125,7 @@ def test_random_mixtures_give_the_official_associations(tmp_path):
 
 
 def test_an_unsorted_pool_in_its_own_order_gets_the_official_numbers(tmp_path):
-    rows = [
-        row(mode, 10 * m + n, obs_num=m % 2 + 1) for m, mode in enumerate(("miri", "mrs", "slit")) for n in (3, 1, 2)
-    ]
+    rows = [row(mode, 10 * m + n, obs_num=m % 2 + 1) for m, mode in enumerate(("miri", "mrs", "slit")) for n in (3, 1, 2)]
     random.Random(1).shuffle(rows)
     source = Pool(rows, list(pool(*rows).columns), keep_order=True)
     path = write_pool(source, tmp_path / "unsorted.csv")

@@ -52,9 +52,7 @@ def judged(tmp_path_factory):
     folder, out = (tmp_path_factory.mktemp(name) for name in ("program", "official"))
     (observation,) = PRESETS["medium"].observations
     observation = dataclasses.replace(observation, subarray="SUB320", aperture="SUB320")
-    crowd = dataclasses.replace(
-        PRESETS["medium"].crowd, stars_arcmin2=2500.0, star_mag=(17.5, 21.0), separation_arcsec=0.9
-    )
+    crowd = dataclasses.replace(PRESETS["medium"].crowd, stars_arcmin2=2500.0, star_mag=(17.5, 21.0), separation_arcsec=0.9)
     preset = dataclasses.replace(PRESETS["medium"], observations=(observation,), crowd=crowd)
     simulate_program(folder, preset, SEED)
     done = subprocess.run(

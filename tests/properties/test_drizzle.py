@@ -122,9 +122,7 @@ def test_empty_input_survives(kernel, case):
         pixmap += 1e5
     coadd = Coadd(OUT, nvar=1, inputs=1)
     coadd.add(np.stack([sci, sci], axis=-1), weight, pixmap, kernel=kernel)
-    out = {n: np.empty(OUT, np.float32) for n in ("data", "wht", "err")} | {
-        "variances": np.empty((1, *OUT), np.float32)
-    }
+    out = {n: np.empty(OUT, np.float32) for n in ("data", "wht", "err")} | {"variances": np.empty((1, *OUT), np.float32)}
     coadd.finish(out, fillval=-9.0)
     assert (out["data"] == -9).all()
     assert (out["wht"] == 0).all()
@@ -193,9 +191,7 @@ def test_exact_variance_equals_the_scatter_of_many_noise_images():
     assert np.mean(claimed["official"] / scatter) > 1.5
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("NAN", np.nan), ("INDEF", np.nan), ("-1.5", -1.5), (None, np.nan), (0, 0.0)]
-)
+@pytest.mark.parametrize(("text", "value"), [("NAN", np.nan), ("INDEF", np.nan), ("-1.5", -1.5), (None, np.nan), (0, 0.0)])
 def test_fill_values_are_read_as_users_write_them(text, value):
     assert np.array_equal(fill_value(text), value, equal_nan=True)
 

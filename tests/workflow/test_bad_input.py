@@ -21,9 +21,7 @@ def uncal(program):
 def run(program, capsys, *words):
     """Run the command line with the program's configuration; return exit code and what it says."""
     capsys.readouterr()
-    code = main(
-        ["run", *map(str, words), "--output-dir", str(program / "out"), "--config", str(program / "config.yaml")]
-    )
+    code = main(["run", *map(str, words), "--output-dir", str(program / "out"), "--config", str(program / "config.yaml")])
     return code, capsys.readouterr().err.strip().splitlines()[-1]
 
 

@@ -151,9 +151,7 @@ def test_a_damaged_exposure_fails_alone(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("damaged")
     (folder / "crds_cache").symlink_to(finished / "crds_cache")
     (folder / "Snakefile").write_text((finished / "Snakefile").read_text())
-    (folder / "config.yaml").write_text(
-        (finished / "config.yaml").read_text().replace("stages: [1, 2, 3]", "stages: [1]")
-    )
+    (folder / "config.yaml").write_text((finished / "config.yaml").read_text().replace("stages: [1, 2, 3]", "stages: [1]"))
     (folder / "uncal").mkdir()
     files = sorted((finished / "uncal").glob("*_uncal.fits"))[:2]
     for file in files:

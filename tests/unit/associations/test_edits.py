@@ -105,9 +105,7 @@ def test_a_hand_written_file_replaces_the_generated_association_of_its_product(t
 def test_a_hand_written_file_with_the_name_of_a_generated_one_is_refused(tmp_path):
     made = generate(pool(row("miri", 1)))
     path = tmp_path / made[0].filename
-    path.write_text(
-        json.dumps({"products": [{"name": "x", "members": [{"expname": "a_cal.fits", "exptype": "science"}]}]})
-    )
+    path.write_text(json.dumps({"products": [{"name": "x", "members": [{"expname": "a_cal.fits", "exptype": "science"}]}]}))
     with pytest.raises(ConfigError, match="rename the file"):
         apply_settings(made, {"files": [path]}, tmp_path)
 

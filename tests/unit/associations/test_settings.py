@@ -16,8 +16,7 @@ KEYWORDS = {"PROGRAM": "01234", "EXP_TYPE": "MIR_IMAGE", "INSTRUME": "MIRI", "DE
 
 def headers(*observations: int):
     return [
-        (f"jw01234{o:03d}001_02101_00001_mirimage_uncal.fits", {**KEYWORDS, "OBSERVTN": f"{o:03d}"})
-        for o in observations
+        (f"jw01234{o:03d}001_02101_00001_mirimage_uncal.fits", {**KEYWORDS, "OBSERVTN": f"{o:03d}"}) for o in observations
     ]
 
 

@@ -101,9 +101,9 @@ def test_regions_and_their_measures_are_those_of_photutils(connectivity):
         "ellipticity": "ellipticity",
     }
     with use_future_column_names():
-        table = SourceCatalog(
-            image - np.float32(2), expected, mask=mask, convolved_data=smoothed, error=error
-        ).to_table(columns=list(names.values()))
+        table = SourceCatalog(image - np.float32(2), expected, mask=mask, convolved_data=smoothed, error=error).to_table(
+            columns=list(names.values())
+        )
     for name, theirs in names.items():
         assert columns[name] == pytest.approx(np.asarray(table[theirs]), rel=2e-5, abs=1e-6), name
 

@@ -63,9 +63,7 @@ def test_a_star_falls_on_its_pixel(view):
 
 def test_galaxies_lie_along_their_position_angle(view):
     chip, camera = view
-    source = _source(
-        camera, 1600.0, 300.0, kind="galaxy", half_light_arcsec=0.6, axis_ratio=0.3, pa_deg=65.0, slope=0.0
-    )
+    source = _source(camera, 1600.0, 300.0, kind="galaxy", half_light_arcsec=0.6, axis_ratio=0.3, pa_deg=65.0, slope=0.0)
     brightness, _ = _calibrated(chip, camera, optics.render_light(chip, camera, ROW, source, 0.0))
     y, x = np.mgrid[-40:41, -40:41]
     light = brightness[60:141, 60:141]

@@ -41,9 +41,7 @@ def test_same_seed_same_counts(program, tmp_path):
 
 
 def test_slopes_of_the_first_and_last_group_are_the_true_rates(tmp_path):
-    quiet = Effects(
-        cosmic_rays_cm2_s=0, snowballs_s=0, nonlinearity=False, ipc=False, telegraph_dn=0, amplifier_drift_dn=0
-    )
+    quiet = Effects(cosmic_rays_cm2_s=0, snowballs_s=0, nonlinearity=False, ipc=False, telegraph_dn=0, amplifier_drift_dn=0)
     paths = simulate_program(tmp_path, "tiny", 3, effects=quiet, ngroups=40, pointing=PointingError(0, 0, 0, 0))
     with fits.open(paths.uncal[0]) as hdus:
         data, header = hdus["SCI"].data[0].astype(float), hdus[0].header

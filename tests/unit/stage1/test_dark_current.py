@@ -69,9 +69,7 @@ def test_nan_counts_as_zero_also_where_the_dark_is_prolonged():
     assert -averaged.data[0, 0, 0, 0] == (1 + 9 + 16) / 4
 
 
-@pytest.mark.parametrize(
-    ("nframes", "groupgap", "reason"), [(4, 0, "averages 4"), (1, 2, "drops 2"), (2, 0, "rebuilt")]
-)
+@pytest.mark.parametrize(("nframes", "groupgap", "reason"), [(4, 0, "averages 4"), (1, 2, "drops 2"), (2, 0, "rebuilt")])
 def test_a_dark_that_cannot_be_rebuilt_is_not_subtracted(nframes, groupgap, reason):
     science = {"NFRAMES": 3, "GROUPGAP": 1}
     ramp = make_ramp(1, 2, 4, 5, **science)

@@ -44,9 +44,7 @@ def test_saturation_grows_over_the_gap_between_science_rows(frame):
     frame.data[:] = 100.0
     frame.data[0, 1:, 647, 3] = 5000.0
     frame.data[0, :, 649, 1] = 60000.0  # an interleaved reference pixel is never looked at
-    refs = FakeReferences(
-        {"saturation": {"SCI": np.full((2048, 6), 1000.0)}, "superbias": {"SCI": np.zeros((3200, 6))}}
-    )
+    refs = FakeReferences({"saturation": {"SCI": np.full((2048, 6), 1000.0)}, "superbias": {"SCI": np.zeros((3200, 6))}})
     saturation(frame, refs)
     flagged = np.argwhere(frame.groupdq[0, 2])
     assert sorted(set(flagged[:, 0].tolist())) == [646, 647, 652]

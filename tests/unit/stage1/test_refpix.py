@@ -42,9 +42,7 @@ def test_amplifier_levels_and_row_drift_are_removed(fast, slow):
     scene = np.zeros((SIZE, SIZE), np.float32)
     window.view(scene)[10, 9] = 1000.0
     planes += scene
-    assert correct_border_inplace(
-        planes, np.zeros((SIZE, SIZE), np.uint32), window, BorderOptions(side_smoothing_length=1)
-    )
+    assert correct_border_inplace(planes, np.zeros((SIZE, SIZE), np.uint32), window, BorderOptions(side_smoothing_length=1))
     np.testing.assert_allclose(planes, np.broadcast_to(scene, planes.shape), atol=1e-3)
 
 

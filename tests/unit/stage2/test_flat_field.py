@@ -41,9 +41,7 @@ def test_the_division_and_its_errors_follow_the_formula(nints):
     for name in ("data", "var_poisson", "var_rnoise"):
         setattr(slope, name, rng.uniform(0.5, 2.0, slope.data.shape).astype(np.float32))
     flat = rng.uniform(0.5, 1.5, (6, 7)).astype(np.float32)
-    expected = reference_division(
-        *(a.astype(float) for a in (slope.data, slope.var_poisson, slope.var_rnoise)), flat, 0.01
-    )
+    expected = reference_division(*(a.astype(float) for a in (slope.data, slope.var_poisson, slope.var_rnoise)), flat, 0.01)
     flat_field(slope, references(flat))
     for name, value in zip(PLANES, expected, strict=True):
         np.testing.assert_allclose(getattr(slope, name), value, rtol=3e-7, err_msg=name)
@@ -65,9 +63,7 @@ def test_pixels_without_a_flat_are_flagged_and_blanked():
 
 
 def test_flags_of_the_flat_come_through_its_own_definitions():
-    definitions = np.array(
-        [(0, 4, "NO_FLAT_FIELD", "")], [("BIT", "i4"), ("VALUE", "i4"), ("NAME", "U20"), ("D", "U5")]
-    )
+    definitions = np.array([(0, 4, "NO_FLAT_FIELD", "")], [("BIT", "i4"), ("VALUE", "i4"), ("NAME", "U20"), ("D", "U5")])
     slope = make_slope(1, 2)
     flat_field(slope, references(np.ones((1, 2)), flags=[[4, 0]], DQ_DEF=definitions.view(np.recarray)))
     np.testing.assert_array_equal(slope.dq, [[dq.NO_FLAT_FIELD | dq.DO_NOT_USE, 0]])

@@ -42,9 +42,7 @@ def test_proper_motions_bring_sources_to_the_epoch_of_the_observation(tmp_path, 
         table["ref_epoch" if epoch_in == "column" else "epoch"] = 2016.0
     table.write(tmp_path / "stars.ecsv")
     catalog = read_reference_catalog(tmp_path / "stars.ecsv", 2026.0)
-    start = SkyCoord(
-        RA, DEC, unit="deg", pm_ra_cosdec=table["pmra"] * u.mas / u.yr, pm_dec=table["pmdec"] * u.mas / u.yr
-    )
+    start = SkyCoord(RA, DEC, unit="deg", pm_ra_cosdec=table["pmra"] * u.mas / u.yr, pm_dec=table["pmdec"] * u.mas / u.yr)
     expected = SkyCoord(
         ra=start.ra + (table["pmra"] * 10 * u.mas / np.cos(start.dec)),
         dec=start.dec + table["pmdec"] * 10 * u.mas,

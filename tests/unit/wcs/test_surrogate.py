@@ -54,6 +54,4 @@ def test_a_map_that_is_not_smooth_is_refused(rough):
 
 def test_a_rectangle_of_one_row_is_no_special_case():
     series = fit_surrogate(lambda x, y: (2 * x + y,), (0.0, 9.0), (4.0, 4.0), 1e-9)
-    np.testing.assert_allclose(
-        series.on_grid(np.arange(10.0), np.array([4.0]))[0, 0], 2 * np.arange(10) + 4, atol=1e-12
-    )
+    np.testing.assert_allclose(series.on_grid(np.arange(10.0), np.array([4.0]))[0, 0], 2 * np.arange(10) + 4, atol=1e-12)
