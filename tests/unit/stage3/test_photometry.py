@@ -61,7 +61,7 @@ def test_sums_are_those_of_photutils(radius):
     places[~np.isfinite(places)] = -1000.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = aperture_photometry(image.astype(float), CircularAperture(places, radius), error=error.astype(float))
+        table = aperture_photometry(image.astype(float), CircularAperture(places, radius), error=error)
     found = aperture_sums(image, error, x, y, radius)
     assert found[:, 0] == pytest.approx(np.asarray(table["aperture_sum"]), rel=1e-10, nan_ok=True)
     assert found[:, 1] == pytest.approx(np.asarray(table["aperture_sum_err"]), rel=1e-10, nan_ok=True)
@@ -102,7 +102,9 @@ def test_stars_are_sharp_and_round_and_streaks_are_not():
     y, x = np.mgrid[:60, :60]
     star = np.exp(-((x - 15) ** 2 + (y - 15) ** 2) / 2)
     streak = np.exp(-((x - 45) ** 2) / 2 / 9 - (y - 45.0) ** 2 / 2 / 0.25)
-    sharpness, roundness = star_shapes((star + streak).astype(np.float32), np.array([15.0, 45.0]), np.array([15.0, 45.0]), 2.4)
+    sharpness, roundness = star_shapes(
+        (star + streak).astype(np.float32), np.array([15.0, 45.0]), np.array([15.0, 45.0]), 2.4
+    )
     assert 0.4 < sharpness[0] < 1
     assert abs(roundness[0]) < 1e-3
     assert abs(roundness[1]) > 0.5
