@@ -102,7 +102,7 @@ class Catalog:
     Attributes
     ----------
     columns : list of Column
-        In order.
+        In order; none stands for the usual ones, in an empty catalog.
     values : dict of ndarray
         By column name; sky coordinates are (n, 2) right ascension and declination [deg].
     meta : dict
@@ -132,8 +132,9 @@ class Catalog:
     def to_ecsv(self) -> str:
         """Return the text of the ECSV file."""
         flat: list[tuple[str, str, Column, np.ndarray]] = []
-        for column in self.columns:
-            values = self.values[column.name]
+        columns = self.columns or catalog_columns((30, 50, 70))
+        for column in columns:
+            values = self._values(column)
             if column.unit == "sky" and values.ndim == 2:
                 flat += [(f"{column.name}.{axis}", "deg", column, values[:, k]) for k, axis in enumerate(("ra", "dec"))]
             else:
@@ -143,16 +144,22 @@ class Catalog:
         head += ["meta: !!omap"]
         head += [f"- {{{json.dumps(key)}: {_flow(value)}}}" for key, value in self.meta.items()]
         head += ["- __serialized_columns__:"]
-        head += [line for column in sorted(self.columns) for line in self._mixin(column)]
+        head += [line for column in sorted(columns) for line in self._mixin(column)]
         head += ["schema: astropy-2.0"]
         rows = zip(*[_texts(item[3]) for item in flat], strict=True)
         lines = [f"# {line}" for line in head] + [" ".join(item[0] for item in flat)] + [" ".join(row) for row in rows]
         return "\n".join(lines) + "\n"
 
+    def _values(self, column: Column) -> np.ndarray:
+        """Return the values of a column; an empty catalog need not have any."""
+        if column.name in self.values or len(self):
+            return self.values[column.name]
+        return np.zeros((0, 2) if column.unit == "sky" else 0)
+
     def _mixin(self, column: Column) -> list[str]:
         """Return the lines that make a column a quantity or a sky coordinate when it is read."""
         kept = "!astropy.table.SerializedColumn"
-        if column.unit == "sky" and self.values[column.name].ndim == 2:
+        if column.unit == "sky" and self._values(column).ndim == 2:
             unit = "!astropy.units.Unit {unit: deg}"
             return [
                 f"    {column.name}:",

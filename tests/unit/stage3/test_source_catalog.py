@@ -13,6 +13,7 @@ from astropy.table import QTable, Table
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.products import Mosaic
 from jwstsm.references import References
+from jwstsm.stage3._catalog import Catalog
 from jwstsm.stage3.source_catalog import source_catalog
 from jwstsm.step import Skipped
 from tests.builders import primary_header
@@ -142,6 +143,14 @@ def test_the_file_is_read_by_astropy_with_units_and_coordinates(references, tmp_
     assert table.meta["abvega_offset"] == pytest.approx(VEGA)
     assert table.meta["aperture_params"]["aperture_ee"] == [30, 50, 70]
     assert sorted(p.name for p in tmp_path.glob("*cat*")) == ["mosaic_cat.ecsv"]
+
+
+def test_an_empty_catalog_has_the_columns_and_the_reason(tmp_path):
+    Catalog([], {"label": np.zeros(0, int)}, {"reason": "no sources found: 'x'"}).write(tmp_path / "mosaic_cat.ecsv")
+    table = QTable.read(tmp_path / "mosaic_cat.ecsv")
+    assert len(table) == 0
+    assert {"aper30_flux", "sky_centroid", "is_extended"} <= set(table.colnames)
+    assert table.meta["reason"] == "no sources found: 'x'"
 
 
 def test_labels_are_those_of_the_segmentation_map(references):
