@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
-from jwstsm.core.stripes import median_inplace
+from jwstsm.core.selection import median_inplace
 
 __all__ = ["clean_full_frame_inplace", "fade_out", "full_frame_weights", "solve_hermitian"]
 
@@ -133,58 +133,71 @@ def solve_hermitian(matrix, right, n, smallest):
     return True
 
 
+@njit
+def _replace_outliers(value, scratch, n, reject):
+    """Set values far from the median of ``value[:n]`` to the median."""
+    for k in range(n):
+        scratch[k] = value[k]
+    middle = median_inplace(scratch, n)
+    for k in range(n):
+        scratch[k] = abs(value[k] - middle)
+    limit = np.float32(reject) * (np.float32(1.4826) * median_inplace(scratch, n))
+    for k in range(n):
+        if not (middle - limit <= value[k] and value[k] <= middle + limit):
+            value[k] = middle
+
+
+@njit
+def _fit_line(line, keep, weight, wave, factor, reject, model):
+    """Fit one line and write the model to ``model``; leave it alone if the samples do not determine the fit."""
+    nx = line.size
+    nvec = factor.size
+    value = np.empty(nx, np.float32)
+    place = np.empty(nx, np.int64)
+    n = 0
+    for x in range(nx):
+        value[n] = line[x]
+        place[n] = x
+        n += keep[x]
+    if n == 0:
+        return
+    _replace_outliers(value, np.empty(n, np.float32), n, reject)
+    sums = np.zeros(2 * nvec)
+    right = np.zeros(2 * nvec)
+    for k in range(n):
+        p = np.float64(weight[place[k]])
+        p *= p
+        pv = p * value[k]
+        w = wave[place[k]]
+        for j in range(2 * nvec):
+            sums[j] += p * w[j]
+            right[j] += pv * w[j]
+    matrix = np.empty((nvec, nvec), np.complex128)
+    solution = np.empty(nvec, np.complex128)
+    for i in range(nvec):
+        solution[i] = complex(right[i], -right[nvec + i])
+        for j in range(i + 1):
+            matrix[i, j] = complex(sums[i - j], -sums[nvec + i - j])
+    if not solve_hermitian(matrix, solution, nvec, _SINGULAR):
+        return
+    for j in range(nvec):
+        double = factor[j] * (2.0 if j > 0 else 1.0)
+        sums[j] = double * solution[j].real
+        sums[nvec + j] = -double * solution[j].imag
+    for x in range(nx):
+        total = 0.0
+        for j in range(2 * nvec):
+            total += sums[j] * wave[x, j]
+        model[x] = total
+
+
 @njit(parallel=True)
 def _fit_lines(lines, keep, weight, wave, factor, border, reject):
     """Fit each line; return the model (nlines, nx) float32. ``wave`` is (nx, 2 nvec): cosines, then sines."""
     nlines, nx = lines.shape
-    nvec = factor.size
     model = np.zeros((nlines, nx), np.float32)
     for y in prange(border, nlines - border):
-        value = np.empty(nx, np.float32)
-        place = np.empty(nx, np.int64)
-        n = 0
-        for x in range(nx):
-            value[n] = lines[y, x]
-            place[n] = x
-            n += keep[y, x]
-        if n == 0:
-            continue
-        scratch = value[:n].copy()
-        middle = median_inplace(scratch, n)
-        for k in range(n):
-            scratch[k] = abs(value[k] - middle)
-        limit = np.float32(reject) * (np.float32(1.4826) * median_inplace(scratch, n))
-        sums = np.zeros(2 * nvec)
-        right = np.zeros(2 * nvec)
-        for k in range(n):
-            v = value[k]
-            if not (middle - limit <= v and v <= middle + limit):
-                v = middle
-            p = np.float64(weight[y, place[k]])
-            p *= p
-            pv = p * v
-            w = wave[place[k]]
-            for j in range(2 * nvec):
-                sums[j] += p * w[j]
-                right[j] += pv * w[j]
-        matrix = np.empty((nvec, nvec), np.complex128)
-        solution = np.empty(nvec, np.complex128)
-        for i in range(nvec):
-            solution[i] = complex(right[i], -right[nvec + i])
-            for j in range(i + 1):
-                matrix[i, j] = complex(sums[i - j], -sums[nvec + i - j])
-        if not solve_hermitian(matrix, solution, nvec, _SINGULAR):
-            continue
-        coefficient = np.empty(2 * nvec)
-        for j in range(nvec):
-            double = factor[j] * (2.0 if j > 0 else 1.0)
-            coefficient[j] = double * solution[j].real
-            coefficient[nvec + j] = -double * solution[j].imag
-        for x in range(nx):
-            total = 0.0
-            for j in range(2 * nvec):
-                total += coefficient[j] * wave[x, j]
-            model[y, x] = total
+        _fit_line(lines[y], keep[y], weight[y], wave, factor, reject, model[y])
     return model
 
 

@@ -155,8 +155,8 @@ def _evaluate(model, solution, used, factor, cosine, sine, pause):
 
 
 @njit
-def _fit_section(lines, keep, used, factor, sigma, reach, pause, singular):
-    """Return the model of one section, (ny, nx) float64, and whether its samples determine it."""
+def _fit_section(lines, keep, used, factor, sigma, reach, pause, singular, model):
+    """Write the model of one section, (nlines, nx) float64; return whether its samples determine it."""
     ny, nx = lines.shape
     ticks = ny * (nx + pause)
     tick = np.empty(ny * nx, np.int64)
@@ -164,36 +164,50 @@ def _fit_section(lines, keep, used, factor, sigma, reach, pause, singular):
     n = 0
     for y in range(ny):
         for x in range(nx):
+            model[y, x] = 0.0
             if keep[y, x]:
                 tick[n] = y * (nx + pause) + x
                 value[n] = lines[y, x]
                 n += 1
-    angle = 2.0 * np.pi / ticks * np.arange(ticks)
-    cosine, sine = np.cos(angle), np.sin(angle)
+    cosine, sine = np.empty(ticks), np.empty(ticks)
+    for t in range(ticks):
+        cosine[t], sine[t] = np.cos(2.0 * np.pi * t / ticks), np.sin(2.0 * np.pi * t / ticks)
     weight = _section_density(tick, n, ticks, sigma, reach)
     nvec = used.size
     matrix = np.empty((nvec, nvec), np.complex128)
     right = np.empty(nvec, np.complex128)
     _normal_equations(tick, value, weight, n, used, cosine, sine, matrix, right)
-    model = np.zeros((ny, nx))
-    solved = solve_hermitian(matrix, right, nvec, singular)
-    if solved:
-        _evaluate(model, right, used, factor, cosine, sine, pause)
-    return model, solved
+    if not solve_hermitian(matrix, right, nvec, singular):
+        return False
+    _evaluate(model, right, used, factor, cosine, sine, pause)
+    return True
+
+
+@njit
+def _one_section(s, lines, keep, parts, used, factor, sigma, reach, pause, singular, out):
+    """Fit section ``s``: its lines, where its frequencies begin and where its model goes are row ``s`` of ``parts``."""
+    first, stop, start, row = parts[s]
+    end = parts[s + 1, 2]
+    return _fit_section(
+        lines[first:stop],
+        keep[first:stop],
+        used[start:end],
+        factor[start:end],
+        sigma,
+        reach,
+        pause,
+        singular,
+        out[row : row + stop - first],
+    )
 
 
 @njit(parallel=True)
-def _fit_sections(lines, keep, first, stop, start, used, factor, sigma, reach, pause, singular, row, out):
-    """Fit all sections; ``start`` is where each one's frequencies begin, ``row`` where its lines begin in ``out``."""
-    count = first.size
+def _fit_sections(lines, keep, parts, used, factor, sigma, reach, pause, singular, out):
+    """Fit all sections; return which could be."""
+    count = parts.shape[0] - 1
     solved = np.zeros(count, np.bool_)
     for s in prange(count):
-        part = slice(start[s], start[s + 1])
-        model, good = _fit_section(
-            lines[first[s] : stop[s]], keep[first[s] : stop[s]], used[part], factor[part], sigma, reach, pause, singular
-        )
-        out[row[s] : row[s + 1]] = model
-        solved[s] = good
+        solved[s] = _one_section(s, lines, keep, parts, used, factor, sigma, reach, pause, singular, out)
     return solved
 
 
@@ -245,20 +259,20 @@ def _models(lines: np.ndarray, usable: np.ndarray, parts: list[tuple[int, int]],
     if not parts:
         return []
     nx = lines.shape[1]
-    first, stop = (np.array(v, np.int64) for v in zip(*parts, strict=True))
-    wanted = [pass_factors(int(n) * (nx + _PAUSE), band) for n in stop - first]
-    start = np.concatenate(([0], np.cumsum([used.size for used, _ in wanted])))
-    row = np.concatenate(([0], np.cumsum(stop - first)))
+    wanted = [pass_factors((b - a) * (nx + _PAUSE), band) for a, b in parts]
+    starts = np.cumsum([0] + [used.size for used, _ in wanted])
+    rows = np.cumsum([0] + [b - a for a, b in parts])
+    table = np.array([(*part, start, row) for part, start, row in zip([*parts, (0, 0)], starts, rows, strict=True)])
     used = np.concatenate([used for used, _ in wanted])
     factor = np.concatenate([factor for _, factor in wanted])
     sigma = 1 / ((band[0] + band[1]) / 2) / float(_TICK_S) / 2 / 4
     reach = int(np.ceil(_KERNEL_REACH * sigma))
-    out = np.empty((int(row[-1]), nx))
-    solved = _fit_sections(lines, usable, first, stop, start, used, factor, sigma, reach, _PAUSE, _SINGULAR, row, out)
+    out = np.empty((int(rows[-1]), nx))
+    solved = _fit_sections(lines, usable, table, used, factor, sigma, reach, _PAUSE, _SINGULAR, out)
     if not solved.all():
         log.warning(
             "%d of %d sections have too few background pixels and stay as they are",
             np.count_nonzero(~solved),
             solved.size,
         )
-    return [out[row[s] : row[s + 1]] for s in range(len(parts))]
+    return [out[a:b] for a, b in zip(rows[:-1], rows[1:], strict=True)]

@@ -34,8 +34,9 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")  # the first one gives the weights
-_TILE_BYTES = 128_000_000
+_TILE_BYTES = 48_000_000
 _SMALLEST_TILE = 64
+_MAPPED_BYTES = 200_000_000  # output arrays larger than this go to scratch files
 
 
 class Projection(Protocol):
@@ -142,7 +143,7 @@ class Resampled:
         """Allocate, in memory or on a scratch file."""
 
         def make(dtype, *lead):
-            return scratch.allocate((*lead, *shape), dtype)
+            return scratch.allocate((*lead, *shape), dtype, limit=_MAPPED_BYTES)
 
         return cls(
             data=make(np.float32),

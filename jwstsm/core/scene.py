@@ -14,6 +14,7 @@ import numpy as np
 from jwstsm.core.background import Background, _repair
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.sample import Sample
+from jwstsm.core.selection import clip_inplace, median64_inplace
 
 __all__ = [
     "background_level",
@@ -168,64 +169,33 @@ def _box_model(image: np.ndarray, keep: np.ndarray, box: list[int]) -> np.ndarra
     return Background(_median_filter(_repair(mesh), 5), mesh, (ny, nx), (height, width)).level()
 
 
+@njit
+def _one_box(image, keep, y0, y1, x0, x1, values, sigma, rounds):
+    """Median of the clipped pixels of a box (NaN if there are none) and their number."""
+    n = 0
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            if keep[y, x] and np.isfinite(image[y, x]):
+                values[n] = image[y, x]
+                n += 1
+    n, _ = clip_inplace(values, n, sigma, rounds)
+    return np.float32(median64_inplace(values, n)), n
+
+
 @njit(parallel=True)
 def _box_medians(image, keep, height, width, sigma, rounds):
     """Median of each box after clipping, and how many pixels survive, both (nboxy, nboxx)."""
     ny, nx = image.shape
     rows = (ny + height - 1) // height
     cols = (nx + width - 1) // width
-    mesh = np.full((rows, cols), np.nan, np.float32)
-    count = np.zeros((rows, cols), np.int64)
+    mesh = np.empty((rows, cols), np.float32)
+    count = np.empty((rows, cols), np.int64)
     for j in prange(rows):
         values = np.empty(height * width, np.float32)
         for i in range(cols):
-            n = 0
-            for y in range(j * height, min(ny, (j + 1) * height)):
-                for x in range(i * width, min(nx, (i + 1) * width)):
-                    if keep[y, x] and np.isfinite(image[y, x]):
-                        values[n] = image[y, x]
-                        n += 1
-            if n == 0:
-                continue
-            ordered = np.sort(values[:n])
-            low, high = _clip_ordered(ordered, sigma, rounds)
-            half = (low + high) // 2
-            middle = ordered[half]
-            if (high - low) % 2 == 0:
-                middle = np.float32((np.float64(ordered[half - 1]) + np.float64(middle)) / 2.0)
-            mesh[j, i] = middle
-            count[j, i] = high - low
+            y1, x1 = min(ny, (j + 1) * height), min(nx, (i + 1) * width)
+            mesh[j, i], count[j, i] = _one_box(image, keep, j * height, y1, i * width, x1, values, sigma, rounds)
     return mesh, count
-
-
-@njit
-def _clip_ordered(ordered, sigma, rounds):
-    """Clip sorted values about their median; return the range that survives."""
-    low = 0
-    high = ordered.size
-    for _ in range(rounds):
-        n = high - low
-        total = 0.0
-        for k in range(low, high):
-            total += ordered[k]
-        mean = total / n
-        square = 0.0
-        for k in range(low, high):
-            square += (ordered[k] - mean) ** 2
-        spread = np.sqrt(square / n)
-        half = (low + high) // 2
-        centre = np.float64(ordered[half])
-        if n % 2 == 0:
-            centre = (np.float64(ordered[half - 1]) + centre) / 2.0
-        first, stop = low, high
-        while first < stop and ordered[first] < centre - sigma * spread:
-            first += 1
-        while stop > first and ordered[stop - 1] > centre + sigma * spread:
-            stop -= 1
-        if stop == first or (first == low and stop == high):
-            break
-        low, high = first, stop
-    return low, high
 
 
 def _median_filter(mesh: np.ndarray, size: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
+from jwstsm.core.selection import median_inplace
 
 __all__ = ["subtract_stripes_inplace"]
 
@@ -15,87 +16,52 @@ _COLUMNS = 16
 
 
 @njit
-def _order(values, count, rank):
-    """Return the ``rank``-th smallest of ``values[:count]`` (Hoare's quickselect); smaller ones end up before it."""
-    low = 0
-    high = count - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i = low
-        j = high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                swap = values[i]
-                values[i] = values[j]
-                values[j] = swap
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
-        else:
-            break
-    return values[rank]
-
-
-@njit
-def median_inplace(values, count):
-    """Median (float32 arithmetic) of ``values[:count]``, which is reordered; 0 if there are none. NaN is not allowed."""
-    if count == 0:
-        return np.float32(0)
-    half = count // 2
-    upper = _order(values, count, half)
-    if count % 2 == 1:
-        return upper
-    lower = values[0]
-    for k in range(1, half):
-        lower = max(lower, values[k])
-    return (lower + upper) / np.float32(2)
+def _one_row(values, keep, scratch, channels):
+    """Subtract the median of each part of a row."""
+    size = values.size // channels
+    for c in range(channels):
+        n = 0
+        for x in range(c * size, (c + 1) * size):
+            scratch[n] = values[x]
+            n += keep[x]
+        level = median_inplace(scratch, n)
+        for x in range(c * size, (c + 1) * size):
+            values[x] -= level
 
 
 @njit(parallel=True)
 def _subtract_from_rows(image, keep, channels):
     ny, nx = image.shape
-    size = nx // channels
     for y in prange(ny):
-        values = np.empty(size, np.float32)
-        for c in range(channels):
-            n = 0
-            for x in range(c * size, (c + 1) * size):
-                values[n] = image[y, x]
-                n += keep[y, x]
-            level = median_inplace(values, n)
-            for x in range(c * size, (c + 1) * size):
-                image[y, x] -= level
+        _one_row(image[y], keep[y], np.empty(nx, np.float32), channels)
+
+
+@njit
+def _one_block(image, keep, scratch, count, x0, channels):
+    """Subtract the median of each part of some neighbouring columns from column ``x0`` on."""
+    size = image.shape[0] // channels
+    width = min(scratch.shape[0], image.shape[1] - x0)
+    for c in range(channels):
+        for x in range(width):
+            count[x] = 0
+        for y in range(c * size, (c + 1) * size):
+            for x in range(width):
+                scratch[x, count[x]] = image[y, x0 + x]
+                count[x] += keep[y, x0 + x]
+        for x in range(width):
+            # the first place of a column's scratch hands its level on
+            scratch[x, 0] = median_inplace(scratch[x], count[x])
+        for y in range(c * size, (c + 1) * size):
+            for x in range(width):
+                image[y, x0 + x] -= scratch[x, 0]
 
 
 @njit(parallel=True)
 def _subtract_from_columns(image, keep, channels, width):
     ny, nx = image.shape
-    size = ny // channels
-    blocks = (nx + width - 1) // width
-    for b in prange(blocks):
-        x0 = b * width
-        w = min(width, nx - x0)
-        values = np.empty((w, size), np.float32)
-        count = np.empty(w, np.int64)
-        for c in range(channels):
-            count[:] = 0
-            for y in range(c * size, (c + 1) * size):
-                for x in range(w):
-                    values[x, count[x]] = image[y, x0 + x]
-                    count[x] += keep[y, x0 + x]
-            level = np.empty(w, np.float32)
-            for x in range(w):
-                level[x] = median_inplace(values[x], count[x])
-            for y in range(c * size, (c + 1) * size):
-                for x in range(w):
-                    image[y, x0 + x] -= level[x]
+    for b in prange((nx + width - 1) // width):
+        scratch = np.empty((width, ny), np.float32)
+        _one_block(image, keep, scratch, np.empty(width, np.int64), b * width, channels)
 
 
 def subtract_stripes_inplace(image: np.ndarray, keep: np.ndarray, axis: int, channels: int = 1) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import jwstsm
 from jwstsm.products.fitsio import atomic
 from jwstsm.report.pictures import bar_chart, scatter
@@ -132,16 +134,19 @@ def _alignment(sidecar: Mapping[str, Any]) -> tuple[str, str]:
     """Return a sentence and a plot of the alignment residuals."""
     if sidecar.get("status") != "COMPLETE":
         return f"Not aligned: {sidecar.get('reason') or 'tweakreg did not run'}.", ""
-    x: list[float] = []
-    y: list[float] = []
-    groups = 0
-    for group in sidecar.get("groups", []):
-        residuals = group.get("residuals_mas") or []
-        groups += bool(residuals)
-        x += [r[0] for r in residuals]
-        y += [r[1] for r in residuals]
-    note = f"Aligned: {groups} exposures fitted."
-    return note, scatter(x, y, label="alignment residuals, RA and Dec", unit="mas") if x else ""
+    last = {group["group"]: group for group in sidecar.get("groups", [])}.values()
+    fitted = [group for group in last if group.get("residuals")]
+    used = [np.asarray(group["residuals"]["used"], bool) for group in fitted]
+    east, north = (
+        np.concatenate([np.asarray(g["residuals"][axis])[u] for g, u in zip(fitted, used, strict=True)] or [[]])
+        for axis in ("east", "north")
+    )
+    shifts = [1000 * float(np.hypot(*group["shift_arcsec"])) for group in fitted]
+    note = f"Aligned: {len(fitted)} of {len(last)} exposures fitted"
+    note += f", shifts up to {max(shifts):.0f} mas." if shifts else "."
+    if sidecar.get("absolute"):
+        note += f" Absolute catalog {Path(sidecar['absolute']['catalog']).name}: {sidecar['absolute']['status'].lower()}."
+    return note, scatter(east, north, label="alignment residuals, east and north", unit="mas") if east.size else ""
 
 
 def _jobs(folder: Path) -> list[dict[str, Any]]:

@@ -70,26 +70,32 @@ def scatter_of_ramps(data, out):
     out : (nints, ny, nx) float32
         Overwritten.
     """
-    nints, ngroups, ny, nx = data.shape
+    nints, _, ny, nx = data.shape
     for y in prange(ny):
         mean = np.empty(nx)
         square = np.empty(nx)
         for i in range(nints):
-            mean[:] = 0.0
-            square[:] = 0.0
-            for g in range(ngroups):
-                row = data[i, g, y]
-                for x in range(nx):
-                    mean[x] += row[x]
-            for x in range(nx):
-                mean[x] /= ngroups
-            for g in range(ngroups):
-                row = data[i, g, y]
-                for x in range(nx):
-                    d = row[x] - mean[x]
-                    square[x] += d * d
-            for x in range(nx):
-                out[i, y, x] = np.sqrt(square[x] / ngroups)
+            _scatter_of_row(data[i, :, y], mean, square, out[i, y])
+
+
+@njit
+def _scatter_of_row(groups, mean, square, out):
+    """Standard deviation over groups of a row of ramps (ngroups, nx); ``mean`` and ``square`` are scratch."""
+    ngroups, nx = groups.shape
+    for x in range(nx):
+        mean[x] = 0.0
+        square[x] = 0.0
+    for g in range(ngroups):
+        for x in range(nx):
+            mean[x] += groups[g, x]
+    for x in range(nx):
+        mean[x] /= ngroups
+    for g in range(ngroups):
+        for x in range(nx):
+            d = groups[g, x] - mean[x]
+            square[x] += d * d
+    for x in range(nx):
+        out[x] = np.sqrt(square[x] / ngroups)
 
 
 @njit(parallel=True)
@@ -176,40 +182,51 @@ def trial_coefficients(sums, counts, steps, group_step, trials):
     With z the wave in the groups of a ramp, n groups at t = 0, 1, ..., D = n S_tt - S_t^2 and lines fitted to y - c z:
     a = sum N (S_zz - (S_tt S_z^2 - 2 S_t S_z S_tz + n S_tz^2) / D), and b is the same bilinear form of z and -2 y.
     """
+    out = np.empty((2, trials, sums.shape[0]))
+    for k in prange(trials):
+        _one_trial(sums, counts, steps, group_step, k / trials, out[:, k])
+    return out
+
+
+@njit
+def _one_trial(sums, counts, steps, group_step, phase, out):
+    """Write ``a, b`` (2, nints) of one trial phase."""
     nints, ngroups, nphases = sums.shape
     s_t = ngroups * (ngroups - 1) / 2.0
     s_tt = (ngroups - 1) * ngroups * (2 * ngroups - 1) / 6.0
     delta = ngroups * s_tt - s_t * s_t
-    out = np.zeros((2, trials, nints))
-    for k in prange(trials):
-        z = np.empty((ngroups, nphases))
-        s_z, s_tz, s_zz = np.zeros(nphases), np.zeros(nphases), np.zeros(nphases)
-        for g in range(ngroups):
-            row = z[g]
-            _shifted_wave(steps, nphases * ((g * group_step) % 1.0 + k / trials), row)
-            for p in range(nphases):
-                s_z[p] += row[p]
-                s_tz[p] += g * row[p]
-                s_zz[p] += row[p] * row[p]
+    z = np.empty((ngroups, nphases))
+    s_z, s_tz, s_zz = np.zeros(nphases), np.zeros(nphases), np.zeros(nphases)
+    for g in range(ngroups):
+        row = z[g]
+        _shifted_wave(steps, nphases * ((g * group_step) % 1.0 + phase), row)
         for p in range(nphases):
-            quadratic = s_tt * s_z[p] ** 2 - 2.0 * s_t * s_z[p] * s_tz[p] + ngroups * s_tz[p] ** 2
-            curve = s_zz[p] - quadratic / delta
-            for i in range(nints):
-                out[0, k, i] += counts[i, p] * curve
+            s_z[p] += row[p]
+            s_tz[p] += g * row[p]
+            s_zz[p] += row[p] * row[p]
+    for p in range(nphases):
+        quadratic = s_tt * s_z[p] ** 2 - 2.0 * s_t * s_z[p] * s_tz[p] + ngroups * s_tz[p] ** 2
+        s_zz[p] -= quadratic / delta
+    for g in range(ngroups):
+        row = z[g]
+        for p in range(nphases):
+            line = (s_tt * s_z[p] - s_t * s_tz[p] + g * (ngroups * s_tz[p] - s_t * s_z[p])) / delta
+            row[p] = 2.0 * (line - row[p])
+    part = np.empty(nphases)
+    for i in range(nints):
+        total = 0.0
+        for p in range(nphases):
+            total += counts[i, p] * s_zz[p]
+            part[p] = 0.0
+        out[0, i] = total
         for g in range(ngroups):
-            row = z[g]
+            row, mine = z[g], sums[i, g]
             for p in range(nphases):
-                line = (s_tt * s_z[p] - s_t * s_tz[p] + g * (ngroups * s_tz[p] - s_t * s_z[p])) / delta
-                row[p] = 2.0 * (line - row[p])
-        part = np.empty(nphases)
-        for i in range(nints):
-            part[:] = 0.0
-            for g in range(ngroups):
-                row, mine = z[g], sums[i, g]
-                for p in range(nphases):
-                    part[p] += row[p] * mine[p]
-            out[1, k, i] = part.sum()
-    return out
+                part[p] += row[p] * mine[p]
+        total = 0.0
+        for p in range(nphases):
+            total += part[p]
+        out[1, i] = total
 
 
 @njit(parallel=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.scratch import allocate
-from jwstsm.core.stripes import median_inplace
+from jwstsm.core.selection import clip_inplace, median_inplace
 from jwstsm.stage1._columns import merge_exchange, sort_columns, strip_width
 from jwstsm.stage1._emicorr_clock import OUTPUTS, Clock, Wave
 
@@ -45,28 +45,34 @@ def residuals_of_ramps(groups, network, width, out):
     Line and median are those of all groups but the first and the last; for up to 2 such groups the smaller value
     replaces the median. Samples 1 and 2 of a row, which are bad, get the mean of samples 0 and 3.
     """
-    ngroups, ny, nx = groups.shape
-    for y in prange(ny):
-        rest = np.empty((ngroups, width), np.float32)
-        scratch = np.empty((ngroups, width), np.float32)
-        level = np.empty(width, np.float32)
-        column = np.empty(ngroups, np.float32)
-        for x0 in range(0, nx, width):
-            w = min(width, nx - x0)
-            _take_lines(groups[:, y, x0 : x0 + w], rest, w)
-            _middle_levels(rest, scratch, column, network, w, level)
-            for g in range(ngroups):
-                row = rest[g]
-                for x in range(w):
-                    row[x] -= level[x]
-                for k in range(w // 4):
-                    x = 4 * k
-                    total = row[x] + row[x + 1] + row[x + 2] + row[x + 3]
-                    out[g, y, x0 // 4 + k] = total / np.float32(4)
+    for y in prange(groups.shape[1]):
+        _one_row(groups[:, y], network, width, out[:, y])
+
+
+@njit
+def _one_row(groups, network, width, out):
+    """Do a row: ramps (ngroups, nx) to samples (ngroups, nx/4)."""
+    ngroups, nx = groups.shape
+    rest = np.empty((ngroups, width), np.float32)
+    scratch = np.empty((ngroups, width), np.float32)
+    level = np.empty(width, np.float32)
+    column = np.empty(ngroups, np.float32)
+    for x0 in range(0, nx, width):
+        w = min(width, nx - x0)
+        _take_lines(groups[:, x0 : x0 + w], rest, w)
+        _middle_levels(rest, scratch, column, network, w, level)
         for g in range(ngroups):
-            middle = (out[g, y, 0] + out[g, y, 3]) / np.float32(2)
-            out[g, y, 1] = middle
-            out[g, y, 2] = middle
+            row = rest[g]
+            for x in range(w):
+                row[x] -= level[x]
+            for k in range(w // 4):
+                x = 4 * k
+                total = row[x] + row[x + 1] + row[x + 2] + row[x + 3]
+                out[g, x0 // 4 + k] = total / np.float32(4)
+    for g in range(ngroups):
+        middle = (out[g, 0] + out[g, 3]) / np.float32(2)
+        out[g, 1] = middle
+        out[g, 2] = middle
 
 
 @njit
@@ -121,12 +127,24 @@ def _middle_levels(rest, scratch, column, network, width, level):
 @njit(parallel=True)
 def group_levels(rest):
     """Median of each group of (ngroups, ny, nx/4) float32; NaN if any value is."""
-    ngroups = rest.shape[0]
+    ngroups, ny, nx4 = rest.shape
     out = np.empty(ngroups, np.float32)
     for g in prange(ngroups):
-        values = rest[g].copy().reshape(-1)
-        out[g] = np.nan if np.isnan(values).any() else median_inplace(values, values.size)
+        out[g] = _level(rest[g], np.empty(ny * nx4, np.float32))
     return out
+
+
+@njit
+def _level(image, scratch):
+    """Median of an image; NaN if any value is."""
+    n = 0
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            scratch[n] = image[y, x]
+            if scratch[n] != scratch[n]:
+                return np.float32(np.nan)
+            n += 1
+    return median_inplace(scratch, n)
 
 
 @njit(inline="always")
@@ -179,56 +197,25 @@ def deal_to_bins(rest, level, first, timing, period, place, out):
                     mine[b] += 1
 
 
+@njit
+def _clipped_mean(values, sigma, rounds):
+    """Mean of the finite values after clipping; NaN if there are none."""
+    n = 0
+    for k in range(values.size):
+        if np.isfinite(values[k]):
+            values[n] = values[k]
+            n += 1
+    return clip_inplace(values, n, sigma, rounds)[1]
+
+
 @njit(parallel=True)
 def clipped_means(values, start, sigma, rounds):
     """Mean of each run of values after clipping about its median; NaN for an empty one. ``values`` is reordered."""
     steps = start.size - 1
-    out = np.full(steps, np.nan)
+    out = np.empty(steps)
     for b in prange(steps):
-        mine = values[start[b] : start[b + 1]]
-        n = 0
-        for k in range(mine.size):
-            if np.isfinite(mine[k]):
-                mine[n] = mine[k]
-                n += 1
-        for turn in range(rounds + 1):
-            if n == 0:
-                break
-            total = 0.0
-            for k in range(n):
-                total += mine[k]
-            mean = total / n
-            out[b] = mean
-            if turn == rounds:
-                break
-            square = 0.0
-            for k in range(n):
-                square += (mine[k] - mean) ** 2
-            half = sigma * np.sqrt(square / n)
-            centre = _median64(mine, n)
-            left = 0
-            for k in range(n):
-                if mine[k] >= centre - half and mine[k] <= centre + half:
-                    mine[left] = mine[k]
-                    left += 1
-            if left == n or left == 0:
-                break
-            n = left
+        out[b] = _clipped_mean(values[start[b] : start[b + 1]], sigma, rounds)
     return out
-
-
-@njit
-def _median64(values, count):
-    """Median in double precision; ``values`` is reordered."""
-    half = count // 2
-    middle = np.float64(median_inplace(values, count))
-    if count % 2 == 1:
-        return middle
-    # the selection leaves the upper middle in its place and smaller values before it
-    lower = values[0]
-    for k in range(1, half):
-        lower = max(lower, values[k])
-    return (np.float64(lower) + np.float64(values[half])) / 2.0
 
 
 @njit(parallel=True)

@@ -10,7 +10,7 @@ import numpy as np
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.scratch import allocate
 from jwstsm.core.stats import median
-from jwstsm.core.stripes import median_inplace
+from jwstsm.core.selection import median_inplace
 from jwstsm.errors import InputError
 from jwstsm.products import Ramp, Slope
 
@@ -50,7 +50,7 @@ class MedianRamp:
     Attributes
     ----------
     groups : (ngroups, ny, nx) float32 [DN]
-    scale : (nints,) float64
+    scale : (nints,) float32
     """
 
     groups: np.ndarray
@@ -71,7 +71,7 @@ class MedianRamp:
                 f"{ramp.name}: background_method 'median_image' scales time series of {exp_type} by a light curve, which "
                 "takes an extraction that stage 1 does not have; use 'median' or 'model'"
             )
-        flux = np.array([median(plane) for plane in rateints.data])
+        flux = np.array([median(plane) for plane in rateints.data], np.float32)
         good = np.isfinite(flux)
         if not good.any() or np.median(flux[good]) == 0:
             raise InputError(f"{ramp.name}: no integration has a flux that a median image could be scaled with")
@@ -85,4 +85,4 @@ class MedianRamp:
 
     def group(self, integration: int, group: int) -> np.ndarray:
         """Return the scaled group (ny, nx) float32 of an integration."""
-        return (self.scale[integration] * self.groups[group]).astype(np.float32)
+        return self.scale[integration] * self.groups[group]

@@ -91,7 +91,8 @@ def flag_showers(ramp, gain: np.ndarray, noise2: np.ndarray, settings: Showers) 
     if nints * (ngroups - 1) - unused < _MIN_DIFFERENCES:
         return 0
     centre, sigma = _usual_differences(ramp, gain, noise2, settings.clip_from)
-    excluded = (ramp.pixeldq & np.uint32(_ANY) != 0) | (ramp.pixeldq == np.uint32(REFERENCE_PIXEL))
+    reference = ramp.pixeldq == np.uint32(REFERENCE_PIXEL)
+    excluded = reference | (ramp.pixeldq & np.uint32(_ANY) != 0)
     total = 0
     for i in range(nints):
         original = groupdq[i].copy()
@@ -101,7 +102,7 @@ def flag_showers(ramp, gain: np.ndarray, noise2: np.ndarray, settings: Showers) 
                 _flag_patch(groupdq[i], g, ellipse, settings)
             total += len(ellipses)
         if patches:
-            restore_unlikely(data[i], original, groupdq[i], gain, float(settings.max_amplitude))
+            restore_unlikely(data[i], original, groupdq[i], gain, reference, float(settings.max_amplitude))
         ramp.release()
     return total
 
@@ -276,8 +277,8 @@ def smooth_ring(ratio, spans, threshold, mask):
 
 
 @njit(parallel=True)
-def restore_unlikely(data, before, groupdq, gain, largest):
-    """Take new flags back where the mean difference is lost or changes by more than ``largest`` [e-].
+def restore_unlikely(data, before, groupdq, gain, reference, largest):
+    """Take new flags back in reference pixels and where the mean difference is lost or changes by over ``largest`` [e-].
 
     ``data``, ``before`` (flags to go back to) and ``groupdq`` are one integration (ngroups, ny, nx).
     """
@@ -290,7 +291,7 @@ def restore_unlikely(data, before, groupdq, gain, largest):
             if not changed:
                 continue
             away = np.abs(_mean_step(data, before, gain, y, x) - _mean_step(data, groupdq, gain, y, x))
-            if not away <= largest:
+            if reference[y, x] or not away <= largest:
                 for g in range(ngroups):
                     groupdq[g, y, x] = before[g, y, x]
 

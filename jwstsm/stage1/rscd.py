@@ -81,34 +81,44 @@ def flag_first_groups_inplace(groupdq, pixeldq, number, first_count, later_count
         For the first and for later integrations: pixels with fewer flagged groups in any integration, integrations of
         pixels that saturate too soon, and pixels with no flagged group in any integration.
     """
-    nints, _, ny, nx = groupdq.shape
-    lowered = np.zeros((ny, 2), np.int64)
-    saturated = np.zeros((ny, 2), np.int64)
-    unflagged = np.zeros((ny, 2), np.int64)
+    ny = groupdq.shape[2]
+    found = np.zeros((ny, 3, 2), np.int64)
     for y in prange(ny):
-        fewer = np.zeros((2, nx), np.bool_)
-        none = np.zeros((2, nx), np.bool_)
+        _flag_row(groupdq[:, :, y], pixeldq[y], number, first_count, later_count, found[y])
+    total = np.zeros((3, 2), np.int64)
+    for y in range(ny):
+        total += found[y]
+    return total[0], total[1], total[2]
+
+
+@njit
+def _flag_row(groupdq, pixeldq, number, first_count, later_count, found):
+    """Flag a row (nints, ngroups, nx) and add to its counts ``found`` (3, 2)."""
+    nints, _, nx = groupdq.shape
+    for x in range(nx):
+        fewer_first, fewer_later, none_first, none_later = False, False, False, False
         for i in range(nints):
-            late = 1 if number + i > 0 else 0
+            late = number + i > 0
             count = later_count if late else first_count
-            for x in range(nx):
-                left = count
-                if groupdq[i, 0, y, x] & _SAT == 0:
-                    # two groups must follow the flagged ones: group number count + 2, from 1, is the second of them
-                    while left + 1 > 0 and groupdq[i, left + 1, y, x] & _SAT:
-                        left -= 1
-                    saturated[y, late] += left < count
-                    left = max(left, 0)
-                for g in range(left):
-                    groupdq[i, g, y, x] |= _DNU
-                if left < count:
-                    fewer[late, x] = True
-                    pixeldq[y, x] |= _ESTIMATED
-                none[late, x] |= left == 0
-        for late in range(2):
-            lowered[y, late] = fewer[late].sum()
-            unflagged[y, late] = none[late].sum()
-    return lowered.sum(axis=0), saturated.sum(axis=0), unflagged.sum(axis=0)
+            left = count
+            if groupdq[i, 0, x] & _SAT == 0:
+                # two groups must follow the flagged ones: group number count + 2, from 1, is the second of them
+                while left + 1 > 0 and groupdq[i, left + 1, x] & _SAT != 0:
+                    left -= 1
+                found[1, int(late)] += left < count
+                left = max(left, 0)
+            for g in range(left):
+                groupdq[i, g, x] |= _DNU
+            if left < count:
+                pixeldq[x] |= _ESTIMATED
+            fewer_first |= left < count and not late
+            fewer_later |= left < count and late
+            none_first |= left == 0 and not late
+            none_later |= left == 0 and late
+        found[0, 0] += fewer_first
+        found[0, 1] += fewer_later
+        found[2, 0] += none_first
+        found[2, 1] += none_later
 
 
 @step("S_RSCD", references=["rscd"], scope="integration")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from photutils.aperture import ApertureStats, CircularAnnulus, CircularAperture, aperture_photometry
 
 from tests.parity.judge import JUDGE, crds_env, needs_judge
+from tests.photometry import star_ratios, stars_of
 
 pytestmark = [pytest.mark.parity, needs_judge, pytest.mark.filterwarnings("ignore")]
 
@@ -67,28 +67,6 @@ def judged(tmp_path_factory):
     return folder, out, plan_exposures(preset, SEED)
 
 
-def _stars(folder):
-    sources = Table.read(folder / "truth" / "sources.ecsv")
-    return sources[sources["kind"] == "star"]
-
-
-def _photometry(image, x, y, flux, energy, radius=5.0, ring=(11.0, 16.0)):
-    """Ratio of measured to true flux of isolated stars; the share of light in aperture and ring is known."""
-    radii, share = energy
-    ny, nx = image.shape
-    inside = (x > 20) & (x < nx - 21) & (y > 20) & (y < ny - 21)
-    x, y, flux = x[inside], y[inside], flux[inside]
-    positions = np.column_stack([x, y])
-    bad = ~np.isfinite(image)
-    aperture = CircularAperture(positions, radius)
-    sky = ApertureStats(image, CircularAnnulus(positions, *ring), mask=bad).median
-    inner, light_in, light_out = np.interp([radius, *ring], radii, share)
-    density = (light_out - light_in) / (np.pi * (ring[1] ** 2 - ring[0] ** 2))
-    total = aperture_photometry(image, aperture, mask=bad)["aperture_sum"] - sky * aperture.area
-    whole = aperture_photometry(bad.astype(float), aperture)["aperture_sum"] == 0
-    return np.asarray(total / (inner - density * aperture.area) / flux)[np.asarray(whole)]
-
-
 def test_slopes_are_unbiased_and_errors_honest(judged):
     folder, out, tasks = judged
     chip = np.load(folder / "truth" / "nrcb1_sub320_chip.npz")
@@ -112,7 +90,6 @@ def test_slopes_are_unbiased_and_errors_honest(judged):
         report[f"{low}-{high}"] = (mean / truth[here].mean(), (difference[here] / error[here]).std())
         assert abs(mean) < 5 * error[here].mean() / np.sqrt(here.sum()) + 1e-3 * truth[here].mean() + 0.02, report
         assert report[f"{low}-{high}"][1] == pytest.approx(1, abs=0.12), report
-    print(report)
 
 
 def test_bad_pixels_of_the_chip_are_the_flags_of_the_product(judged):
@@ -131,7 +108,7 @@ def test_star_fluxes_and_positions_in_calibrated_exposures(judged):
     from jwstsm.sim.psf import encircled_energy
 
     folder, out, tasks = judged
-    stars = _stars(folder)
+    stars = stars_of(folder)
     stars = stars[stars["flux_F200W"] > np.quantile(stars["flux_F200W"], 0.6)]
     ratios = []
     for task in tasks:
@@ -140,10 +117,9 @@ def test_star_fluxes_and_positions_in_calibrated_exposures(judged):
         x, y = task.true_camera.sky_to_pixel(stars["ra"], stars["dec"])
         x, y = x - task.region.x0, y - task.region.y0
         spread = filter_spread(task.true_camera, task.spec.filter)
-        ratios.append(_photometry(image, x, y, stars["flux_F200W"], encircled_energy(spread, resampled=False)))
+        ratios.append(star_ratios(image, x, y, stars["flux_F200W"], encircled_energy(spread, resampled=False)))
     ratios = np.concatenate(ratios)
     assert len(ratios) > 20
-    print("cal flux", np.mean(ratios), np.median(ratios), ratios.std())
     assert np.median(ratios) == pytest.approx(1, abs=0.005)
 
 
@@ -172,20 +148,19 @@ def test_mosaic_has_the_stars_where_and_as_bright_as_they_are(judged):
 
     folder, out, tasks = judged
     catalog = Table.read(out / "mosaic_cat.ecsv")
-    stars = _stars(folder)
+    stars = stars_of(folder)
     with fits.open(out / "mosaic_i2d.fits") as hdus:
         header, image = hdus["SCI"].header, hdus["SCI"].data
     x, y = WCS(header).all_world2pix(stars["ra"], stars["dec"], 0)
     spread = filter_spread(tasks[0].true_camera, tasks[0].spec.filter)
     bright = np.asarray(stars["flux_F200W"] > np.quantile(stars["flux_F200W"], 0.6))
-    ratios = _photometry(
+    ratios = star_ratios(
         image * header["PIXAR_SR"] * 1e6,
         x[bright],
         y[bright],
         np.asarray(stars["flux_F200W"])[bright],
         encircled_energy(spread),
     )
-    print("i2d flux", np.mean(ratios), np.median(ratios), ratios.std(), len(ratios))
     assert np.median(ratios) == pytest.approx(1, abs=0.005)
     offsets = []
     for star_x, star_y in zip(x[bright], y[bright], strict=True):
@@ -196,7 +171,6 @@ def test_mosaic_has_the_stars_where_and_as_bright_as_they_are(judged):
     offsets = np.array(offsets)
     middle = np.median(offsets, axis=0)
     spread = 1.4826 * np.median(np.abs(offsets - middle), axis=0)
-    print("i2d positions", middle, spread, len(offsets))
     assert len(offsets) > 10
     assert np.abs(middle).max() < 0.1
     assert spread.max() < 0.1
