@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,43 @@ from jwstsm.stage3._groups import Image
 from jwstsm.stage3._refcat import read_pixel_catalog
 from jwstsm.wcs.correction import TangentPlane
 
-__all__ = ["find_frame_sources", "listed_image", "user_lists"]
+__all__ = ["find_frame_sources", "group_names", "listed_image", "user_lists"]
 
 log = logging.getLogger(__name__)
 
 _NOT_IMAGE = bits.FLAGS["DO_NOT_USE"].value | bits.FLAGS["NON_SCIENCE"].value
+
+
+# keywords that name what shares a correction
+_GROUPS = {
+    "visit": ("PROGRAM", "OBSERVTN", "VISIT"),
+    "guide_star": ("PROGRAM", "OBSERVTN", "VISIT", "GDSTARID"),
+}
+
+
+def group_names(frames: Sequence[Frame], by: str) -> list[str]:
+    """Return for each image the name of the group that moves together.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The images.
+    by : {"exposure", "visit", "guide_star", "detector"}
+        What makes a group. Images without the keywords stay with their exposure.
+    """
+    out = []
+    for frame in frames:
+        if by == "detector":
+            out.append(frame.name)
+            continue
+        values = [frame.header.get(keyword) for keyword in _GROUPS.get(by, ())]
+        if not values or any(v is None or not str(v).strip() for v in values):
+            if values:
+                log.warning("%s: %s missing, it is aligned as an exposure", frame.name, " or ".join(_GROUPS[by]))
+            out.append(frame.group_id)
+        else:
+            out.append("-".join(str(v).strip() for v in values))
+    return out
 
 
 def find_frame_sources(frame: Frame, options: FinderOptions) -> Sources:

@@ -27,7 +27,7 @@ from jwstsm.errors import InputError
 from jwstsm.references import References
 from jwstsm.stage3._align import NotAligned, Settings, align_absolute, align_relative
 from jwstsm.stage3._groups import Group, GroupFit, make_groups
-from jwstsm.stage3._lists import listed_image, user_lists
+from jwstsm.stage3._lists import group_names, listed_image, user_lists
 from jwstsm.stage3._match import MatchOptions
 from jwstsm.stage3._refcat import NETWORK_CATALOGS, observation_epoch, read_reference_catalog
 from jwstsm.stage3.alignment import Alignment, ExposureAlignment, GroupAlignment
@@ -36,6 +36,13 @@ from jwstsm.step import Range, Skipped, step
 __all__ = ["tweakreg"]
 
 log = logging.getLogger(__name__)
+
+_ALONE = {
+    "exposure": "one exposure alone: there is nothing to align it to",
+    "visit": "all exposures are of one visit: there is nothing to align it to",
+    "guide_star": "all exposures have one guide star: there is nothing to align them to",
+    "detector": "one image alone: there is nothing to align it to",
+}
 
 
 @step("S_TWKREG", scope="association")
@@ -98,6 +105,7 @@ def tweakreg(
     sip_npoints: int = 12,
     in_memory: bool = True,
     fallback: bool = True,
+    group_by: Literal["exposure", "visit", "guide_star", "detector"] = "exposure",
 ) -> Alignment | Skipped:
     """Find one correction per exposure that brings the sources of an association together.
 
@@ -218,6 +226,9 @@ def tweakreg(
         no effect: one image is in memory at a time.
     fallback : bool
         Try again where the official procedure gives up; off: exactly the official procedure.
+    group_by : {"exposure", "visit", "guide_star", "detector"}
+        Which images share one correction: the detectors of an exposure (the official way), all of a visit, all of a
+        visit with one guide star, or every image has its own.
 
     Returns
     -------
@@ -235,20 +246,20 @@ def tweakreg(
     frames = list(inputs.frames)
     relative, absolute = _settings(p)
     absolute_file = _absolute_file(abs_refcat)
-    out = Alignment(inputs.product, exposures=[ExposureAlignment(f.name, f.group_id) for f in frames])
-    exposures = len({f.group_id for f in frames})
+    names = group_names(frames, group_by)
+    out = Alignment(inputs.product, exposures=[ExposureAlignment(f.name, n) for f, n in zip(frames, names, strict=True)])
     if abs_refcat and absolute_file is None:
         text = f"{abs_refcat} is a network catalog and computing does not use the network; "
         text += "save it as a file (RA, DEC, pmra, pmdec, ref_epoch) and give its path as steps: tweakreg: abs_refcat"
         log.warning("%s", text)
         out.absolute = {"catalog": abs_refcat, "status": f"SKIPPED: {text}"}
-    if absolute_file is None and exposures == 1 and not save_catalogs:
-        return _skipped(out, "one exposure alone: there is nothing to align it to")
+    if absolute_file is None and len(set(names)) == 1 and not save_catalogs:
+        return _skipped(out, _ALONE[group_by])
     given = user_lists(frames, catfile, inputs) if use_custom_catalogs else {}
     images = [listed_image(frame, FinderOptions.pick(p), given.get(frame.name), out.catalogs) for frame in frames]
     for exposure, image in zip(out.exposures, images, strict=True):
         exposure.sources = image.x.size
-    groups = make_groups(images, [f.group_id for f in frames])
+    groups = make_groups(images, names)
     problem = _align(groups, relative, absolute, absolute_file, frames, out)
     if not save_catalogs:
         out.catalogs.clear()
@@ -297,7 +308,7 @@ def _align(
     groups: list[Group], relative: Settings, absolute: Settings, file: Path | None, frames: list[Frame], out: Alignment
 ) -> str:
     """Set the corrections and the record of the fits; return why nothing was aligned, or ""."""
-    problem = "" if len(groups) > 1 else "one exposure alone: there is nothing to align it to"
+    problem = "" if len(groups) > 1 else _ALONE["exposure"]
     fits: list[GroupFit] | None = None
     if len(groups) > 1:
         try:

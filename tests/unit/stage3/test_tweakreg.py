@@ -158,6 +158,32 @@ def test_detectors_of_one_exposure_share_a_group(field):
     assert first.shift == pytest.approx(second.shift, abs=1e-6)
 
 
+def test_what_moves_together_can_be_chosen(frames, field):
+    keys = {"PROGRAM": "01234", "OBSERVTN": "001"}
+    error = (0.6, 0.2, 0.04)
+    frames = [photographed(Exposure(), *field, SIZE, "a_cal.fits", VISIT="001", GDSTARID="S1", **keys)]
+    for k, star in enumerate(("S1", "S1", "S2")):
+        shown = Exposure(0.2 * k, 0, error)
+        frames.append(photographed(shown, *field, SIZE, f"b{k}_cal.fits", seed=k, VISIT="002", GDSTARID=star, **keys))
+    numbers = {}
+    for by in ("exposure", "visit", "guide_star", "detector"):
+        alignment = tweakreg(Stage3Inputs(frames), group_by=by)
+        numbers[by] = len(alignment.groups)
+        shifts = [alignment.correction(f.name).shift for f in frames[1:]]
+        assert np.array(shifts) == pytest.approx(np.array([shifts[0]] * 3), abs=0.02)
+        turns = [alignment.correction(f.name).matrix[0][1] for f in frames[1:]]
+        assert (abs(turns[0] - turns[1]) < 1e-9) == (by in ("visit", "guide_star"))
+        assert (abs(turns[0] - turns[2]) < 1e-9) == (by == "visit")
+    assert numbers == {"exposure": 4, "visit": 2, "guide_star": 3, "detector": 4}
+    del frames[3].header["VISIT"]
+    assert len(tweakreg(Stage3Inputs(frames), group_by="visit").groups) == 3
+
+
+def test_one_visit_alone_has_nothing_to_be_aligned_to(field):
+    frames = [photographed(Exposure(), *field, SIZE, f"{k}.fits", PROGRAM="1", OBSERVTN="2", VISIT="3") for k in range(2)]
+    assert "one visit" in tweakreg(Stage3Inputs(frames), group_by="visit").reason
+
+
 def test_a_blank_image_does_not_stop_the_others(frames, caplog):
     blank = photographed(Exposure(), np.zeros(0), np.zeros(0), SIZE, "blank_cal.fits")
     dead = photographed(Exposure(), np.zeros(0), np.zeros(0), SIZE, "dead_cal.fits")
