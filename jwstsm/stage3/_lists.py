@@ -56,7 +56,7 @@ def group_names(frames: Sequence[Frame], by: str) -> list[str]:
 
 
 def find_frame_sources(frame: Frame, options: FinderOptions) -> Sources:
-    """Find the sources of one exposure.
+    """Find the sources of one image.
 
     Parameters
     ----------
@@ -68,17 +68,12 @@ def find_frame_sources(frame: Frame, options: FinderOptions) -> Sources:
     Returns
     -------
     Sources
-        Those inside the bounding box of the WCS.
+        All of the image.
     """
     data, flags = frame.read("data"), frame.read("dq")
     mask = np.zeros(data.shape, bool) if flags is None else (flags & np.uint32(_NOT_IMAGE)) != 0
     error = frame.read("err") if options.starfinder == "segmentation" else None
     sources = find_sources(data, mask, options, error)
-    box = frame.wcs.bounding_box
-    if box is not None and len(sources):
-        (x0, x1), (y0, y1) = box
-        keep = (sources.x > x0) & (sources.x < x1) & (sources.y > y0) & (sources.y < y1)
-        sources = Sources({name: values[keep] for name, values in sources.columns.items()})
     if len(sources):
         log.info("%s: %d sources", frame.name, len(sources))
     else:
@@ -109,23 +104,24 @@ def user_lists(frames: list[Frame], catfile: str, inputs: Stage3Inputs) -> dict[
 
 
 def listed_image(frame: Frame, options: FinderOptions, source_list: Path | None, catalogs: dict) -> Image:
-    """Return an image with its sources and its plane."""
-    plane = []
+    """Return an image with its plane and the sources inside the bounding box of its WCS."""
+    reference = []
     for keyword in ("V2_REF", "V3_REF", "ROLL_REF"):
         if frame.header.get(keyword) is None:
             raise InputError(f"{frame.name}: keyword {keyword} is missing; run assign_wcs on the exposure again")
-        plane.append(float(frame.header[keyword]))
+        reference.append(float(frame.header[keyword]))
+    plane = TangentPlane(frame.wcs, *reference)
     ny, nx = frame.shape
-    bounds = frame.wcs.bounding_box or ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
+    bounds = plane.wcs.bounding_box or ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
+    (x0, x1), (y0, y1) = bounds
     if source_list is not None:
         log.info("%s: sources from %s", frame.name, source_list)
         x, y, weight = read_pixel_catalog(source_list)
-        (x0, x1), (y0, y1) = bounds
-        keep = (x > x0) & (x < x1) & (y > y0) & (y < y1)
-        x, y, weight = x[keep], y[keep], None if weight is None else weight[keep]
     else:
         sources = find_frame_sources(frame, options)
         x, y, weight = sources.x, sources.y, None
+    keep = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    if source_list is None:
         names = {"id": "id", "xcentroid": "x", "ycentroid": "y", "flux": "flux"}
-        catalogs[frame.name] = {new: sources.columns[old] for old, new in names.items()}
-    return Image(frame.name, TangentPlane(frame.wcs, *plane), x, y, bounds, weight)
+        catalogs[frame.name] = {new: sources.columns[old][keep] for old, new in names.items()}
+    return Image(frame.name, plane, x[keep], y[keep], bounds, None if weight is None else weight[keep])
