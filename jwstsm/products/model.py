@@ -227,6 +227,8 @@ class FitOpt(Product):
     slope, sigslope, var_poisson, var_rnoise, yint, sigyint, weights : (nints, nsegments, ny, nx) float32
     pedestal : (nints, ny, nx) float32
     crmag : (nints, ncr, ny, nx) float32
+    chisq : (nints, ny, nx) float32
+        Of the likelihood fit.
     """
 
     slope: np.ndarray | None = None
@@ -238,6 +240,7 @@ class FitOpt(Product):
     pedestal: np.ndarray | None = None
     weights: np.ndarray | None = None
     crmag: np.ndarray | None = None
+    chisq: np.ndarray | None = None
 
 
 @dataclass

@@ -54,7 +54,8 @@ def segment_details(ramp, gain, readnoise, dark, zeroframe, groups, times, suppr
     for y0, y1 in ramp.row_blocks():
         _count(data, groupdq, zeroframe, g0, g1, suppress, width, y0, y1, most)
         ramp.release()
-    nsegments, njumps = (int(n) for n in most.max(axis=1))
+    # at least one plane each: an array without planes cannot be told from a missing one in a file
+    nsegments, njumps = (max(1, int(n)) for n in most.max(axis=1))
     planes = [ramp.allocate((nints, nsegments, ny, nx), np.float32) for _ in _SEGMENT_PLANES]
     pedestal = ramp.allocate((nints, ny, nx), np.float32)
     crmag = ramp.allocate((nints, njumps, ny, nx), np.float32)

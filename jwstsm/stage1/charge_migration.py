@@ -1,100 +1,92 @@
-"""charge_migration: leave bright groups out where charge spills into neighbouring pixels.
+"""charge_migration: leave out the groups in which a bright pixel has begun to push charge into its neighbours.
 
-Source: Goudfrooij et al. 2024, PASP 136, 014503 (brighter-fatter effect in undersampled images), and the description of
-the official ``charge_migration`` step (jwst 3.0.0).
+In undersampled images the pixel at the core of a star fills up, its field weakens, and new charge goes to the pixels
+around it (the brighter-fatter effect). Groups from the one at which the signal passes a threshold are flagged, in the
+pixel and its four neighbours, so that the slope comes from the faint part of the ramp. The ramp fit computes the
+read-noise variance as if the groups were good, so that weights in a mosaic do not depend on brightness.
+
+Source: official description of the ``charge_migration`` step (jwst 3.0.0); Goudfrooij et al. 2024, PASP 136, 014503.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import CHARGELOSS, DO_NOT_USE
 from jwstsm.products import Ramp
-from jwstsm.references import References
-from jwstsm.step import Range, Skipped, step
+from jwstsm.step import Skipped, step
 
-__all__ = ["charge_migration", "first_bright_groups", "flag_from_group_inplace"]
+__all__ = ["charge_migration", "first_groups_above", "flag_migration_inplace"]
 
 _DNU = np.uint8(DO_NOT_USE)
-_LOST = np.uint8(CHARGELOSS | DO_NOT_USE)
-
-#: Groups that an integration needs, so that some are left to fit.
+_FLAGS = np.uint8(DO_NOT_USE | CHARGELOSS)
 _MIN_GROUPS = 3
 
 
 @njit(parallel=True)
-def first_bright_groups(data, groupdq, threshold):
-    """Return the first group of each pixel above a threshold.
+def first_groups_above(data, groupdq, threshold, first):
+    """Find the first group of each pixel above a threshold whose flags are not just DO_NOT_USE.
 
     Parameters
     ----------
-    data : (ngroups, ny, nx) float32
-        One integration [DN].
+    data : (ngroups, ny, nx) float32 [DN]
     groupdq : (ngroups, ny, nx) uint8
-        Groups flagged DO_NOT_USE and nothing else do not count.
-    threshold : float
-        [DN].
-
-    Returns
-    -------
-    (ny, nx) int32 ndarray
-        ``ngroups`` where no group is above it.
+    threshold : float32 [DN]
+    first : (ny, nx) int32
+        Filled with the group's number, ``ngroups`` where there is none.
     """
     ngroups, ny, nx = data.shape
-    first = np.empty((ny, nx), np.int32)
     for y in prange(ny):
-        row = first[y]
         for x in range(nx):
-            row[x] = ngroups
+            first[y, x] = ngroups
         for g in range(ngroups - 1, -1, -1):
             for x in range(nx):
-                row[x] = g if data[g, y, x] > threshold and groupdq[g, y, x] != _DNU else row[x]
-    return first
+                if data[g, y, x] > threshold and groupdq[g, y, x] != _DNU:
+                    first[y, x] = g
 
 
 @njit(parallel=True)
-def flag_from_group_inplace(groupdq, first):
-    """Flag each pixel and its four neighbours CHARGELOSS and DO_NOT_USE from group ``first`` on.
+def flag_migration_inplace(groupdq, first):
+    """Flag DO_NOT_USE and CHARGELOSS from the first group of a pixel or of one of its four neighbours on.
 
-    ``groupdq`` (ngroups, ny, nx) uint8 is changed; ``first`` (ny, nx) int32 as from :func:`first_bright_groups`.
+    Parameters
+    ----------
+    groupdq : (ngroups, ny, nx) uint8
+        Changed in place.
+    first : (ny, nx) int32
+        From :func:`first_groups_above`.
     """
     ngroups, ny, nx = groupdq.shape
     for y in prange(ny):
-        start = first[y].copy()
         for x in range(nx):
-            start[x] = min(start[x], first[max(y - 1, 0), x], first[min(y + 1, ny - 1), x])
-        for x in range(1, nx):
-            start[x] = min(start[x], first[y, x - 1])
-        for x in range(nx - 1):
-            start[x] = min(start[x], first[y, x + 1])
-        for g in range(ngroups):
-            for x in range(nx):
-                groupdq[g, y, x] |= _LOST if g >= start[x] else np.uint8(0)
+            start = first[y, x]
+            if y > 0:
+                start = min(start, first[y - 1, x])
+            if y < ny - 1:
+                start = min(start, first[y + 1, x])
+            if x > 0:
+                start = min(start, first[y, x - 1])
+            if x < nx - 1:
+                start = min(start, first[y, x + 1])
+            for g in range(start, ngroups):
+                groupdq[g, y, x] |= _FLAGS
 
 
 @step("S_CHGMIG", scope="integration")
-def charge_migration(
-    ramp: Ramp,
-    refs: References,
-    *,
-    signal_threshold: Annotated[float, Range(min=0)] = 25000,
-    skip: bool = True,
-) -> Ramp:
-    """Flag the groups in which a pixel is bright enough to lose charge to its neighbours.
+def charge_migration(ramp: Ramp, refs, *, signal_threshold: float = 25000.0, skip: bool = True) -> Ramp:
+    """Flag the groups of bright pixels from which charge migrates to the neighbours.
 
-    Removes the broadening of bright undersampled sources: only groups below the threshold are fitted.
+    Removes the bias of slopes, and the widening of stars, that charge migration causes in undersampled images.
 
     Parameters
     ----------
     ramp : Ramp
-        ``data`` (nints, ngroups, ny, nx) [DN]; ``groupdq`` is changed.
+        Linear ramp; ``groupdq`` is changed in place.
     refs : References
         Not used.
     signal_threshold : float
-        A group above this loses charge [DN].
+        Signal above which a group and all later ones are left out [DN].
     skip : bool
         Do not run this step.
 
@@ -104,14 +96,14 @@ def charge_migration(
 
     Notes
     -----
-    GROUPDQ: sets CHARGELOSS and DO_NOT_USE in the first group above the threshold and all later ones, of the pixel and
-    its four neighbours; groups that are DO_NOT_USE already do not count as above. The ramp fit leaves these groups out
-    but gives them their share of the read-noise variance.
+    A group starts the flagging if it is above the threshold, unless it is flagged DO_NOT_USE and nothing else. DQ bits
+    set: CHARGELOSS, DO_NOT_USE. Ramps of one or two groups are left alone.
     """
-    if ramp.data.shape[1] < _MIN_GROUPS:
-        return Skipped(ramp, f"{_MIN_GROUPS} groups per integration are needed")
-    for data, groupdq in zip(ramp.data, ramp.groupdq, strict=True):
-        data, groupdq = np.asarray(data), np.asarray(groupdq)
-        first = first_bright_groups(data, groupdq, float(signal_threshold))
-        flag_from_group_inplace(groupdq, first)
+    nints, ngroups, ny, nx = ramp.data.shape
+    if ngroups < _MIN_GROUPS:
+        return Skipped(ramp, f"{ngroups} groups in an integration; {_MIN_GROUPS} are needed")
+    first = np.empty((ny, nx), np.int32)
+    for i in range(nints):
+        first_groups_above(ramp.data[i], ramp.groupdq[i], np.float32(signal_threshold), first)
+        flag_migration_inplace(ramp.groupdq[i], first)
     return ramp

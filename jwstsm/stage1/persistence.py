@@ -1,16 +1,15 @@
-"""persistence: flag the afterglow of saturated pixels for some time, within an exposure and from one to the next.
+"""persistence: flag the groups in which a pixel may still release charge that an earlier bright source left in traps.
 
-A pixel opens its window when it saturates, or exceeds a threshold. Until the window ends its groups are flagged. The
-ends of the windows are a map in seconds of Unix time; written to a file it is the start of the next exposure of the
-same detector.
+From the first saturated group of a pixel (or the first above a threshold) a window of given length is open, across
+integrations and, with a file handed from exposure to exposure, across exposures. The file holds the end of the window
+of each pixel as seconds since 1970, in the form of the official step.
 
-Source: description of the official ``persistence`` step (jwst 3.0.0).
+Source: official description of the ``persistence`` step (jwst 3.0.0).
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,197 +17,96 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import DO_NOT_USE, PERSISTENCE, SATURATED
-from jwstsm.errors import ConfigError, InputError
 from jwstsm.products import Ramp
-from jwstsm.references import References
-from jwstsm.step import Range, step
+from jwstsm.step import Range, Skipped, step
+from jwstsm.wcs import asdftext
 
-__all__ = ["flag_windows_inplace", "group_end_times", "persistence", "read_windows", "write_windows"]
+__all__ = ["flag_persistence_inplace", "persistence", "read_windows", "write_windows"]
 
 log = logging.getLogger(__name__)
 
-_SAT = np.uint8(SATURATED)
-_UNIX_EPOCH_MJD = 40587.0
+_SATURATED = np.uint8(SATURATED)
+_MJD_1970 = 40587.0
 _DAY_S = 86400.0
 
 
-def group_end_times(ramp: Ramp) -> np.ndarray:
-    """Return the end of every group as Unix time [s], (nints, ngroups).
-
-    Integrations start as the ``INT_TIMES`` table says, else one integration time after the other from ``EXPSTART`` on.
-    """
-    nints, ngroups = ramp.data.shape[:2]
-    start = (float(ramp.require("EXPSTART")) - _UNIX_EPOCH_MJD) * _DAY_S
-    starts = start + np.arange(nints) * float(ramp.require("EFFINTTM"))
-    table = ramp.tables.get("INT_TIMES")
-    if table is not None and len(table):
-        known = min(len(table), nints)
-        starts[:known] = (np.asarray(table["int_start_MJD_UTC"][:known], float) - _UNIX_EPOCH_MJD) * _DAY_S
-    return starts[:, None] + ramp.readout.group_time_s * np.arange(1, ngroups + 1)
-
-
 @njit(parallel=True)
-def flag_windows_inplace(data, groupdq, ends, times, duration, threshold, flag, i0, i1):
-    """Follow the windows of all pixels through integrations ``i0`` to ``i1`` and flag the groups inside them.
+def flag_persistence_inplace(data, groupdq, window_end, start_s, group_time_s, length_s, threshold, flag):
+    """Flag one integration and move the windows on.
 
     Parameters
     ----------
-    data, groupdq : (nints, ngroups, ny, nx) float32 [DN], uint8
-        ``groupdq`` is changed.
-    ends : (ny, nx) float64
-        End of each pixel's window [s]; 0 for none. Changed.
-    times : (nints, ngroups) float64
-        End of every group [s].
-    duration : float
-        Length of a window [s].
+    data : (ngroups, ny, nx) float32 [DN]
+    groupdq : (ngroups, ny, nx) uint8
+        Changed in place.
+    window_end : (ny, nx) float64
+        End of each pixel's window [s since 1970], 0 where none is open; changed in place.
+    start_s : float
+        Start of the integration [s since 1970].
+    group_time_s : float
+    length_s : float
+        Length of a window.
     threshold : float
-        A value above it opens a window where none is open [DN]; inf for none.
+        Signal that opens a window as saturation does [DN]; infinite for none.
     flag : uint8
-        Flags to set.
-    i0, i1 : int
-        Integrations.
+        What is set while a window is open.
     """
-    _, ngroups, ny, nx = data.shape
+    ngroups, ny, nx = data.shape
     for y in prange(ny):
-        for i in range(i0, i1):
-            saturated = np.zeros(nx, np.int64)
+        for x in range(nx):
+            end = window_end[y, x]
+            saturated = 0
             for g in range(ngroups):
-                now = times[i, g]
-                end = now + duration
-                for x in range(nx):
-                    until = ends[y, x]
-                    until = until if until >= now else 0.0
-                    saturated[x] += 1 if groupdq[i, g, y, x] & _SAT != 0 else 0
-                    # the window starts anew until a second group is saturated
-                    until = end if saturated[x] == 1 else until
-                    until = end if data[i, g, y, x] > threshold and not until > 0.0 else until
-                    # a window that opened in the future, from an exposure that is not earlier, is none
-                    until = until if until <= end else 0.0
-                    ends[y, x] = until
-                    if until > 0.0:
-                        groupdq[i, g, y, x] |= flag
-
-
-def read_windows(path: str | Path, detector: str, duration: float, readout) -> np.ndarray:
-    """Return the windows that an earlier exposure of a detector left behind.
-
-    Parameters
-    ----------
-    path : str or Path
-        ASDF file as :func:`write_windows` makes it. Without one, or without this detector in it, no window is open.
-    detector : str
-    duration : float
-        Windows of another length are not taken over [s].
-    readout : Readout
-        Window of this exposure on the detector; files that do not say where theirs was are taken to be the same.
-
-    Returns
-    -------
-    (ny, nx) float64 ndarray
-        End of each pixel's window, Unix time [s]; 0 for none.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-    import asdf
-
-    ends = np.zeros((readout.ny, readout.nx))
-    path = Path(path)
-    if not path.exists():
-        log.info("persistence: %s does not exist; no window is open at the start", path)
-        return ends
-    try:
-        with asdf.open(path, lazy_load=False, memmap=False) as file:
-            known = file.tree.get(detector)
-    except Exception as error:  # asdf raises many kinds for a damaged file
-        raise InputError(f"persistence_array_file {path} cannot be read ({error}); make it again") from error
-    if known is None or known["pers_time"] != duration:
-        log.info("persistence: %s has no windows of %g s for %s", path, duration, detector)
-        return ends
-    rows = np.asarray(known["rows"]) + known.get("substrt2", readout.ystart) - readout.ystart
-    cols = np.asarray(known["cols"]) + known.get("substrt1", readout.xstart) - readout.xstart
-    inside = (rows >= 0) & (rows < readout.ny) & (cols >= 0) & (cols < readout.nx)
-    ends[rows[inside], cols[inside]] = np.asarray(known["vals"])[inside]
-    return ends
-
-
-def write_windows(path: str | Path, ends: np.ndarray, duration: float, readout, filename: str) -> Path:
-    """Add the windows of a detector to a file, or replace them; other detectors in it stay.
-
-    Parameters
-    ----------
-    path : str or Path
-        ASDF file; the ending becomes ``.asdf``.
-    ends : (ny, nx) float64
-        End of each pixel's window, Unix time [s]; 0 for none.
-    duration : float
-        Length of the windows [s].
-    readout : Readout
-        Detector, and window of the exposure on it.
-    filename : str
-        The exposure, for the record.
-
-    Returns
-    -------
-    Path
-        The file.
-    """
-    import asdf
-
-    path = Path(path).with_suffix(".asdf")
-    tree = {}
-    if path.exists():
-        with asdf.open(path, lazy_load=False, memmap=False) as file:
-            tree = {key: value for key, value in file.tree.items() if key not in ("asdf_library", "history")}
-    rows, cols = np.nonzero(ends)
-    tree[readout.detector] = {
-        "filename": filename,
-        "rows": rows,
-        "cols": cols,
-        "vals": ends[rows, cols],
-        "pers_time": duration,
-        "substrt1": readout.xstart,
-        "substrt2": readout.ystart,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    asdf.AsdfFile(tree).write_to(part)
-    os.replace(part, path)
-    return path
+                now = start_s + (g + 1) * group_time_s
+                if end < now:
+                    end = 0.0
+                if groupdq[g, y, x] & _SATURATED:
+                    saturated += 1
+                if saturated == 1:
+                    end = now + length_s
+                if data[g, y, x] > threshold and not end > 0.0:
+                    end = now + length_s
+                # a window that ends later than one opened now comes from a later exposure: out of order
+                if end > now + length_s:
+                    end = 0.0
+                if end > 0.0:
+                    groupdq[g, y, x] |= flag
+            window_end[y, x] = end
 
 
 @step("S_PERSIS", scope="exposure")
 def persistence(
     ramp: Ramp,
-    refs: References,
+    refs,
     *,
     save_persistence: str | None = None,
-    persistence_time: Annotated[int, Range(min=1)] | None = None,
+    persistence_time: Annotated[int | None, Range(min=1)] = None,
     dn_threshold: float | None = None,
     persistence_array_file: str | None = None,
     persistence_dnu: bool = False,
     skip: bool = True,
 ) -> Ramp:
-    """Flag groups that may hold the afterglow of an earlier saturation.
+    """Flag the groups that follow a saturated one within a time window.
+
+    Marks charge that is released from traps after a bright source, in this integration, the following ones, and, with
+    the file of the exposure before, the following exposures.
 
     Parameters
     ----------
     ramp : Ramp
-        ``data`` (nints, ngroups, ny, nx) [DN]; ``groupdq`` is changed.
+        ``groupdq`` is changed in place.
     refs : References
         Not used.
-    save_persistence : str, optional
-        ASDF file to which the windows open at the end are written, for the next exposure.
-    persistence_time : int, optional
-        How long a window lasts [s]. Needed when the step is on.
-    dn_threshold : float, optional
-        A value above this opens a window as well [DN].
-    persistence_array_file : str, optional
-        ASDF file with the windows open at the start, from the exposure before.
+    save_persistence : str
+        ASDF file to write the open windows to; other detectors' entries in it are kept.
+    persistence_time : int
+        Length of the window [s]. The step does nothing without it.
+    dn_threshold : float
+        Signal above which a group opens a window, as a saturated one does [DN].
+    persistence_array_file : str
+        ASDF file with the windows that the exposure before left open.
     persistence_dnu : bool
-        Flag DO_NOT_USE as well.
+        Flag the groups DO_NOT_USE as well.
     skip : bool
         Do not run this step.
 
@@ -218,25 +116,103 @@ def persistence(
 
     Notes
     -----
-    GROUPDQ: reads SATURATED; sets PERSISTENCE, and DO_NOT_USE if asked, in every group that ends inside the window of
-    its pixel, the group that opens it included. The file has the official layout (rows, columns, ends of the windows by
-    detector) and adds the corner of the subarray, so that windows pass between subarrays of different size.
+    DQ bits read: SATURATED; set: PERSISTENCE, and DO_NOT_USE if asked. The time of a group is that of its end: start of
+    the integration (``INT_TIMES``, else ``EXPSTART`` and ``EFFINTTM``) plus group times.
     """
     if persistence_time is None:
-        raise ConfigError("persistence: 'persistence_time' is not set; give the seconds that persistence lasts")
-    readout = ramp.readout
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
-    if persistence_array_file:
-        ends = read_windows(persistence_array_file, readout.detector, persistence_time, readout)
-    else:
-        ends = np.zeros(data.shape[2:])
-    times = group_end_times(ramp)
-    flag = np.uint8(PERSISTENCE | DO_NOT_USE if persistence_dnu else PERSISTENCE)
-    threshold = np.inf if dn_threshold is None else float(dn_threshold)
-    for i0, i1 in ramp.integration_blocks():
-        flag_windows_inplace(data, groupdq, ends, times, float(persistence_time), threshold, flag, i0, i1)
+        return Skipped(ramp, "no persistence_time is given")
+    nints, _, ny, nx = ramp.data.shape
+    detector = str(ramp.require("DETECTOR"))
+    corner = (ramp.readout.xstart, ramp.readout.ystart)
+    windows = read_windows(persistence_array_file, detector, (ny, nx), persistence_time, corner)
+    flag = np.uint8(PERSISTENCE | (DO_NOT_USE if persistence_dnu else 0))
+    threshold = np.inf if dn_threshold is None else dn_threshold
+    starts = _starts_s(ramp, nints)
+    for first, last in ramp.integration_blocks():
+        for i in range(first, last):
+            flag_persistence_inplace(
+                ramp.data[i],
+                ramp.groupdq[i],
+                windows,
+                starts[i],
+                ramp.readout.group_time_s,
+                float(persistence_time),
+                threshold,
+                flag,
+            )
         ramp.release()
     if save_persistence:
-        path = write_windows(save_persistence, ends, persistence_time, readout, ramp.name)
-        log.info("persistence: %d windows are open, written to %s", np.count_nonzero(ends), path)
+        write_windows(save_persistence, detector, windows, persistence_time, ramp.name, corner)
     return ramp
+
+
+def _starts_s(ramp: Ramp, nints: int) -> np.ndarray:
+    """Return the start of each integration [s since 1970]."""
+    table = ramp.tables.get("INT_TIMES")
+    start = (float(ramp.require("EXPSTART")) - _MJD_1970) * _DAY_S
+    starts = start + np.arange(nints) * float(ramp.key("EFFINTTM", 0.0))
+    if table is not None:
+        known = (np.asarray(table["int_start_MJD_UTC"], float)[:nints] - _MJD_1970) * _DAY_S
+        starts[: known.size] = known
+    return starts
+
+
+def read_windows(
+    path: str | Path | None,
+    detector: str,
+    shape: tuple[int, int],
+    length_s: int,
+    corner: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return the open windows of a detector, (ny, nx) float64; zeros where the file has none for it.
+
+    Parameters
+    ----------
+    path : path or None
+    detector : str
+    shape : (ny, nx)
+    length_s : int
+        Windows of another length are not used, with a warning.
+    corner : (int, int), optional
+        1-based (x, y) corner of this subarray on the detector. Windows from a subarray with another corner are moved;
+        a file of the official step does not say its corner and is taken as it is.
+    """
+    windows = np.zeros(shape)
+    if not path or not Path(path).exists():
+        if path:
+            log.info("%s does not exist: no persistence comes from earlier exposures", path)
+        return windows
+    entry = asdftext.load(Path(path)).get(detector)
+    if entry is None:
+        log.info("%s has no entry for %s", path, detector)
+    elif entry["pers_time"] != length_s:
+        log.warning("%s: windows are %s s long, not %s s; they are not used", path, entry["pers_time"], length_s)
+    else:
+        rows, columns = (np.asarray(entry[k], int) for k in ("rows", "cols"))
+        if corner is not None and "corner" in entry:
+            columns, rows = columns + (entry["corner"][0] - corner[0]), rows + (entry["corner"][1] - corner[1])
+        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+        windows[rows[inside], columns[inside]] = np.asarray(entry["vals"], float)[inside]
+    return windows
+
+
+def write_windows(
+    path: str | Path,
+    detector: str,
+    windows: np.ndarray,
+    length_s: int,
+    exposure: str,
+    corner: tuple[int, int] | None = None,
+) -> None:
+    """Write the open windows of a detector into a file, beside those of other detectors (see :func:`read_windows`)."""
+    path = Path(path).with_suffix(".asdf")
+    tree = asdftext.load(path) if path.exists() else {}
+    rows, columns = np.nonzero(windows)
+    values = windows[rows, columns]
+    entry = {"filename": exposure, "rows": rows, "cols": columns, "vals": values, "pers_time": length_s}
+    if corner is not None:
+        entry["corner"] = [int(c) for c in corner]
+    tree[detector] = entry
+    part = path.with_name(f".{path.name}.part")
+    asdftext.write(part, tree)
+    part.replace(path)
