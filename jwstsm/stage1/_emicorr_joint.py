@@ -75,24 +75,26 @@ def scatter_of_ramps(data, out):
         mean = np.empty(nx)
         square = np.empty(nx)
         for i in range(nints):
-            _scatter_of_row(data[i, :, y], mean, square, out[i, y])
+            _scatter_of_row(data[i], y, mean, square, out[i, y])
 
 
 @njit
-def _scatter_of_row(groups, mean, square, out):
-    """Standard deviation over groups of a row of ramps (ngroups, nx); ``mean`` and ``square`` are scratch."""
-    ngroups, nx = groups.shape
+def _scatter_of_row(groups, y, mean, square, out):
+    """Standard deviation over groups of row ``y`` of (ngroups, ny, nx); ``mean`` and ``square`` are scratch."""
+    ngroups, _, nx = groups.shape
     for x in range(nx):
         mean[x] = 0.0
         square[x] = 0.0
     for g in range(ngroups):
+        row = groups[g, y]
         for x in range(nx):
-            mean[x] += groups[g, x]
+            mean[x] += row[x]
     for x in range(nx):
         mean[x] /= ngroups
     for g in range(ngroups):
+        row = groups[g, y]
         for x in range(nx):
-            d = groups[g, x] - mean[x]
+            d = row[x] - mean[x]
             square[x] += d * d
     for x in range(nx):
         out[x] = np.sqrt(square[x] / ngroups)

@@ -46,20 +46,20 @@ def residuals_of_ramps(groups, network, width, out):
     replaces the median. Samples 1 and 2 of a row, which are bad, get the mean of samples 0 and 3.
     """
     for y in prange(groups.shape[1]):
-        _one_row(groups[:, y], network, width, out[:, y])
+        _one_row(groups, y, network, width, out)
 
 
 @njit
-def _one_row(groups, network, width, out):
-    """Do a row: ramps (ngroups, nx) to samples (ngroups, nx/4)."""
-    ngroups, nx = groups.shape
+def _one_row(groups, y, network, width, out):
+    """Do row ``y``: ramps (ngroups, ny, nx) to samples (ngroups, ny, nx/4)."""
+    ngroups, _, nx = groups.shape
     rest = np.empty((ngroups, width), np.float32)
     scratch = np.empty((ngroups, width), np.float32)
     level = np.empty(width, np.float32)
     column = np.empty(ngroups, np.float32)
     for x0 in range(0, nx, width):
         w = min(width, nx - x0)
-        _take_lines(groups[:, x0 : x0 + w], rest, w)
+        _take_lines(groups, y, x0, rest, w)
         _middle_levels(rest, scratch, column, network, w, level)
         for g in range(ngroups):
             row = rest[g]
@@ -68,31 +68,32 @@ def _one_row(groups, network, width, out):
             for k in range(w // 4):
                 x = 4 * k
                 total = row[x] + row[x + 1] + row[x + 2] + row[x + 3]
-                out[g, x0 // 4 + k] = total / np.float32(4)
+                out[g, y, x0 // 4 + k] = total / np.float32(4)
     for g in range(ngroups):
-        middle = (out[g, 0] + out[g, 3]) / np.float32(2)
-        out[g, 1] = middle
-        out[g, 2] = middle
+        middle = (out[g, y, 0] + out[g, y, 3]) / np.float32(2)
+        out[g, y, 1] = middle
+        out[g, y, 2] = middle
 
 
 @njit
-def _take_lines(groups, rest, width):
-    """Write ramps (ngroups, width) less the slope of their inner groups to ``rest``."""
+def _take_lines(groups, y, x0, rest, width):
+    """Write ramps from pixel ``x0`` of row ``y`` on, less the slope of their inner groups, to ``rest``."""
     n = groups.shape[0] - 2
     s_x = n * (n - 1) / 2.0
     s_xx = (n - 1) * n * (2 * n - 1) / 6.0
     delta = n * s_xx - s_x * s_x
     s_y, s_xy = np.zeros(width), np.zeros(width)
     for g in range(n):
-        row = groups[g + 1]
+        row = groups[g + 1, y, x0 : x0 + width]
         for x in range(width):
             s_y[x] += row[x]
             s_xy[x] += g * np.float64(row[x])
     for x in range(width):
         s_y[x] = (n * s_xy[x] - s_x * s_y[x]) / delta
     for g in range(groups.shape[0]):
+        row = groups[g, y, x0 : x0 + width]
         for x in range(width):
-            rest[g, x] = np.float32(groups[g, x] - s_y[x] * g)
+            rest[g, x] = np.float32(row[x] - s_y[x] * g)
 
 
 @njit

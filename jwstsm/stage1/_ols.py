@@ -209,7 +209,7 @@ def fit_rows(
                         groupdq, i, g0, g1, y, x0 + x, pixel[1, x], pixel[0, x],
                         times[facts[FIRST, x]], times[GROUP], marks, begin, size,
                     )  # fmt: skip
-                    var_r[i, y, x0 + x] = _bounded(1.0 / inverse)
+                    var_r[i, y, x0 + x] = _bounded(1.0 / inverse if inverse > 0.0 else 0.0)
                     sums[3, x] += inverse
                 for x in range(w):
                     if facts[NSAT, x] > 0:
