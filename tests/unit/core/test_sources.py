@@ -143,3 +143,18 @@ def test_brightest_keeps_the_brightest():
     everything = find_sources(image, mask, options)
     few = find_sources(image, mask, replace(options, brightest=5))
     assert few.columns["flux"] == pytest.approx(np.sort(everything.columns["flux"])[::-1][:5])
+
+
+@pytest.mark.parametrize("finder", ["iraf", "dao", "segmentation"])
+def test_one_thread_and_two_give_the_same(finder):
+    from jwstsm.core.compiled import set_threads
+
+    image, mask, *_ = scene()
+    error = np.full(image.shape, 0.05, np.float32)
+    lists = []
+    for threads in (1, 2):
+        set_threads(threads)
+        lists.append(find_sources(image, mask, FinderOptions(starfinder=finder, bkg_boxsize=60, roundhi=1.0), error))
+    set_threads(None)
+    for name, values in lists[0].columns.items():
+        assert np.array_equal(values, lists[1].columns[name], equal_nan=values.dtype.kind == "f"), name
