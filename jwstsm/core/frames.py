@@ -140,10 +140,10 @@ class MemoryFrame:
     def from_product(cls, product, **changes) -> MemoryFrame:
         """Wrap a product that is in memory (anything with ``data`` ..., ``primary``, ``headers``, ``wcs``)."""
         arrays = {k: a for k in EXTENSIONS if (a := getattr(product, k, None)) is not None}
-        header = merged_header(product.primary, product.headers.get("SCI"))
-        return cls(
-            **{"arrays": arrays, "wcs": product.wcs, "header": header, "name": product.name, "path": product.path} | changes
-        )
+        sci = product.headers.get("SCI", fits.Header())
+        own = {"header": merged_header(product.primary, sci), "own_headers": (product.primary, sci)}
+        own |= {"wcs": product.wcs, "name": product.name, "path": product.path}
+        return cls(arrays, **own | changes)
 
     @property
     def shape(self) -> tuple[int, int]:
