@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 
-import numba
-from numba import prange
+# threads that wait for work sleep instead of spinning: several jobs on one machine take half the time
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numba  # noqa: E402
+from numba import prange  # noqa: E402
 
 __all__ = ["njit", "prange", "set_threads"]
 
