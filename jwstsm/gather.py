@@ -344,7 +344,7 @@ def read_history(path: str | Path) -> list[dict]:
 
 def _name_association(product, association: Association) -> None:
     if association.name:
-        product.primary["ASNTABLE"] = (association.name, "Name of the ASN table")
+        product.primary["ASNTABLE"] = association.name
         product.primary["ASNPOOL"] = ("pool.csv", "Name of the ASN pool")
 
 

@@ -209,8 +209,8 @@ def write(product: model.Product, path: str | Path, suffix: str | None = None) -
             hdus.append(hdu)
     hdus.extend(product.others)
     hdus.append(asdf_block.encode(product.wcs, {"steps": product.history}))
-    with atomic(path) as part:
-        # the suffix of the temporary name would otherwise hide that the file is plain FITS
+    with atomic(path) as part, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Card is too long, comment will be truncated")
         hdus.writeto(part, overwrite=True, output_verify="silentfix")
     product.path = path
     return path
