@@ -12,8 +12,8 @@ import os
 # threads that wait for work sleep instead of spinning: several jobs on one machine take half the time
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numba  # noqa: E402
-from numba import prange  # noqa: E402
+import numba
+from numba import prange
 
 __all__ = ["njit", "prange", "set_threads"]
 

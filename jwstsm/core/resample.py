@@ -220,35 +220,47 @@ def read_weight(frame: Frame, options: Drizzling) -> np.ndarray:
     return _load(frame, 0, frame.shape[0], options)[1]
 
 
-def _add_frame(coadd: Coadd, frame: Frame, projection: Projection, tile: Window, number: int, options: Drizzling) -> None:
-    """Drizzle what of a frame reaches a tile."""
-    # half a pixel more than the tile on each side is what "reach" means; kernels wider than a pixel need more
-    reach = 1.0 if options.kernel in ("square", "point") else 4.0 / min(1.0, options.scale)
-    part = projection.window(
-        tile.x0 - 0.5 - reach, tile.x0 + tile.nx - 0.5 + reach, tile.y0 - 0.5 - reach, tile.y0 + tile.ny - 0.5 + reach
-    )
-    if part is None:
-        return
-    ny = frame.shape[0]
-    first, last = part[2], part[3]
-    low, high = max(0, first - 1), min(ny, last + 1)  # neighbours of the first and last row shape their corners
-    if high - low < 2:
-        return
-    values, weight, flags, frame_weight = _load(frame, low, high, options)
-    xmin, xmax, _, _ = projection.bounds()
-    coadd.add(
-        values,
-        weight,
-        projection.rows(low, high),
-        rows=(first - low, last - low),
-        columns=(int(np.floor(xmin - reach - 1)), int(np.ceil(xmax + reach + 2))),
-        number=number,
-        kernel=options.kernel,
-        pixfrac=options.pixfrac,
-        scale=options.scale,
-        frame_weight=frame_weight,
-        dq=flags if options.propagate_dq else None,
-    )
+class _Placed:
+    """A frame with its place on the output, which is looked up once and not for every tile."""
+
+    def __init__(self, frame: Frame, projection: Projection, options: Drizzling):
+        self.frame, self.projection, self.options = frame, projection, options
+        # what a kernel may reach beyond the pixel itself
+        self.reach = 1.0 if options.kernel in ("square", "point") else 4.0 / min(1.0, options.scale)
+        xmin, xmax, ymin, ymax = projection.bounds()
+        margin = self.reach + 1.0
+        self.columns = int(np.floor(xmin - margin)), int(np.ceil(xmax + margin)) + 1
+        self.rows = ymin - margin, ymax + margin
+
+    def drizzle(self, coadd: Coadd, tile: Window, number: int) -> None:
+        """Add what of the frame reaches a tile."""
+        x0, x1 = tile.x0 - 0.5 - self.reach, tile.x0 + tile.nx - 0.5 + self.reach
+        y0, y1 = tile.y0 - 0.5 - self.reach, tile.y0 + tile.ny - 0.5 + self.reach
+        if self.rows[0] > y1 or self.rows[1] < y0:
+            return
+        part = self.projection.window(x0, x1, y0, y1)
+        if part is None:
+            return
+        first, last = part[2], part[3]
+        # neighbours of the first and the last row shape their corners
+        low, high = max(0, first - 1), min(self.frame.shape[0], last + 1)
+        if high - low < 2:
+            return
+        options = self.options
+        values, weight, flags, frame_weight = _load(self.frame, low, high, options)
+        coadd.add(
+            values,
+            weight,
+            self.projection.rows(low, high),
+            rows=(first - low, last - low),
+            columns=self.columns,
+            number=number,
+            kernel=options.kernel,
+            pixfrac=options.pixfrac,
+            scale=options.scale,
+            frame_weight=frame_weight,
+            dq=flags if options.propagate_dq else None,
+        )
 
 
 def tile_rows(nx: int, channels: int, tile_bytes: int = _TILE_BYTES) -> int:
@@ -290,6 +302,7 @@ def resample_frames(
     """
     out = Resampled.empty(window.shape, options, len(frames))
     order = sorted(range(len(frames)), key=lambda k: frames[k].name)
+    placed = [_Placed(f, p, options) for f, p in zip(frames, projections, strict=True)]
     mode = options.variance or "official"
     channels = 2 + options.nvar * (1 if mode == "exact" else 2)
     height = tile_rows(window.nx, channels, tile_bytes)
@@ -304,7 +317,7 @@ def resample_frames(
             options.propagate_dq,
         )
         for k in order:
-            _add_frame(coadd, frames[k], projections[k], tile, k, options)
+            placed[k].drizzle(coadd, tile, k)
         _store(coadd, out, start, options)
     return out
 
