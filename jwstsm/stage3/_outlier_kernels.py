@@ -171,15 +171,17 @@ def rolling_median(cube, width, out):
 def blank_unusable(found, dq, data, err, var_poisson, var_rnoise, var_flat):
     """Flag the pixels found, and make NaN in one plane, DO_NOT_USE and NaN in all planes the same set of pixels.
 
-    All arrays are (n, ny, nx); absent variances have size 0. DQ bits set: DO_NOT_USE, OUTLIER.
+    All arrays are (n, ny, nx); absent errors have size 0. DQ bits set: DO_NOT_USE, OUTLIER.
     """
+    has_err = err.size > 0
     has_poisson, has_rnoise, has_flat = var_poisson.size > 0, var_rnoise.size > 0, var_flat.size > 0
     for y in prange(data.shape[1]):
         for k in range(data.shape[0]):
             for x in range(data.shape[2]):
                 if found[k, y, x]:
                     dq[k, y, x] |= _FOUND
-                bad = np.isnan(data[k, y, x]) or np.isnan(err[k, y, x]) or dq[k, y, x] & _DO_NOT_USE != 0
+                bad = np.isnan(data[k, y, x]) or dq[k, y, x] & _DO_NOT_USE != 0
+                bad = bad or (has_err and np.isnan(err[k, y, x]))
                 bad = bad or (has_poisson and np.isnan(var_poisson[k, y, x]))
                 bad = bad or (has_rnoise and np.isnan(var_rnoise[k, y, x]))
                 bad = bad or (has_flat and np.isnan(var_flat[k, y, x]))
@@ -187,7 +189,8 @@ def blank_unusable(found, dq, data, err, var_poisson, var_rnoise, var_flat):
                     continue
                 dq[k, y, x] |= _DO_NOT_USE
                 data[k, y, x] = np.nan
-                err[k, y, x] = np.nan
+                if has_err:
+                    err[k, y, x] = np.nan
                 if has_poisson:
                     var_poisson[k, y, x] = np.nan
                 if has_rnoise:

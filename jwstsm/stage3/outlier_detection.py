@@ -20,7 +20,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from jwstsm.core import dq as dqbits
 from jwstsm.core.dq import bits_from_string
 from jwstsm.core.drizzle import blot, fill_value
 from jwstsm.core.frames import Stage3Inputs
@@ -134,7 +133,7 @@ def blot_median(median: MedianImage, wcs, shape: tuple[int, int]) -> np.ndarray:
 
 def find_outliers(
     data: np.ndarray,
-    err: np.ndarray,
+    err: np.ndarray | None,
     wcs,
     median: MedianImage,
     *,
@@ -147,7 +146,7 @@ def find_outliers(
     Parameters
     ----------
     data, err : (ny, nx) float32
-        Image and its error.
+        Image and its error; without one (None) only the gradient of the median is allowed for.
     wcs : object
         Its (corrected) world coordinates.
     median : MedianImage
@@ -160,6 +159,7 @@ def find_outliers(
     -------
     (ny, nx) bool
     """
+    err = np.zeros_like(data) if err is None else err
     reference = blot_median(median, wcs, data.shape)
     found = np.empty(data.shape, bool)
     limits = _pair(snr, "snr")
@@ -184,6 +184,8 @@ def _planes(slope: Slope) -> list[np.ndarray]:
 
 def mark(slope: Slope, found: np.ndarray) -> int:
     """Flag pixels of a product in place: DQ ``DO_NOT_USE`` and ``OUTLIER``, NaN in all planes; return their number."""
+    if slope.dq is None:
+        slope.dq = np.zeros(slope.data.shape, np.uint32)
     blank_unusable(found.reshape(-1, *found.shape[-2:]), *_planes(slope))
     count = int(np.count_nonzero(found))
     log.info("%s: %d pixels marked as outliers", slope.name, count)
@@ -254,7 +256,9 @@ def flag_cube(
     Slope
         The same product.
     """
-    data, err = slope.data, slope.err
+    if slope.dq is None:
+        slope.dq = np.zeros(slope.data.shape, np.uint32)
+    data, err = slope.data, slope.err if slope.err is not None else np.zeros_like(slope.data)
     usable = (slope.dq & np.uint32(_bad_bits(good_bits))) == 0
     moving = mode == "tso" and 1 < rolling_window_width < len(data)
     masked = data
@@ -377,6 +381,3 @@ def outlier_detection(
         log.info("%s: %d pixels marked as outliers", frame.name, np.count_nonzero(found))
         result.add(frame.name, found)
     return result
-
-
-OUTLIER_BITS = np.uint32(dqbits.DO_NOT_USE | dqbits.OUTLIER)

@@ -118,6 +118,17 @@ def test_unusable_pixels_become_the_same_set_in_all_planes():
         assert np.isnan([slope.data[y, x], slope.err[y, x], slope.var_flat[y, x]]).all()
 
 
+def test_an_image_without_error_and_dq_is_flagged_too():
+    """Only the gradient is then allowed for; the DQ plane is made."""
+    inputs, masks = scene()
+    median = make_median(inputs)
+    slope = slope_of(inputs.frames[0])
+    slope.err, slope.dq = None, None
+    flag_frame(slope, median)
+    assert (slope.dq[masks[0]] == FOUND).all()
+    assert slope.err is None
+
+
 def test_detectors_of_one_exposure_are_combined_before_the_median():
     """With three exposures of two detectors the median has three values per pixel, and edges where detectors meet."""
     inputs, masks = scene(3, detectors=(("NRCA1", 0.0), ("NRCA2", 70.0)))
