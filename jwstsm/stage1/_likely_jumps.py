@@ -70,7 +70,7 @@ def _best_omission(diffs, n, b_sum, c_sum, inverse, couple, u, v, use, pairs, on
 
     With ``x = S 1``, ``z = S d`` and ``S`` the inverse covariance, leaving out difference ``k`` lowers chi^2 by
     ``q^2 / P``, ``q = z_k - slope x_k``, ``P = S_kk - x_k^2 / C``; two neighbours by the same form with a 2 x 2 matrix.
-    Of only two differences the larger one is left out.
+    Where all choices leave a single difference, the larger ones go.
 
     Returns
     -------
@@ -115,8 +115,11 @@ def _best_omission(diffs, n, b_sum, c_sum, inverse, couple, u, v, use, pairs, on
             if determinant > _TINY * p * p_after:
                 b = (q * p_after - q_after * off) / determinant
                 c = (q_after * p - q * off) / determinant
-                if b * q + c * q_after > best2:
-                    best2 = b * q + c * q_after
+                drop = b * q + c * q_after
+                # of three differences any two neighbours leave one, which fits; the larger two hold the hit
+                larger = at2 >= 0 and diffs[k] + diffs[k + 1] > diffs[at2] + diffs[at2 + 1]
+                if drop > best2 if used > 3 or at2 < 0 else larger:
+                    best2 = drop
                     at2 = k
                     slope2 = (b_sum - b * x - c * x_after) / c_sum
         x_after = x

@@ -48,3 +48,16 @@ def test_the_next_exposure_takes_over_the_open_windows(tmp_path):
     # windows of another length, or of another detector, are not used
     assert not read_windows(file, "NRCALONG", (3, 3), 100).any()
     assert not read_windows(file, "NRCA1", (3, 3), 3600).any()
+
+
+def test_windows_follow_the_subarray_on_the_detector(tmp_path):
+    first, file = ramp(1), tmp_path / "windows.asdf"
+    first.primary["SUBSTRT1"], first.primary["SUBSTRT2"] = 101, 51
+    first.groupdq[0, 3, 2, 0] = SATURATED
+    first.groupdq[0, 3, 0, 1] = SATURATED
+    persistence(first, None, persistence_time=3600, save_persistence=str(file))
+    later = ramp(1, start_mjd=60000.0 + 600 / 86400)
+    later.primary["SUBSTRT1"], later.primary["SUBSTRT2"] = 100, 52
+    persistence(later, None, persistence_time=3600, persistence_array_file=str(file))
+    # detector pixel (x 101, y 53) is (y 1, x 1) here; (x 102, y 51) lies outside
+    assert np.argwhere(later.groupdq[0, 0] & PERSISTENCE).tolist() == [[1, 1]]
