@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwstsm.core.compiled import njit, prange
 from jwstsm.core.nsclean import clean_full_frame_inplace
 from jwstsm.core.nsclean_subarray import PASS_BANDS, clean_subarray_inplace
 from jwstsm.core.sample import Sample
-from jwstsm.core.scene import background_level, clip_mask_inplace, clip_to_lower_half_inplace, lower_half_limits
+from jwstsm.core.scene import background_level, clip_to_lower_half_inplace, lower_half_limits
 from jwstsm.core.stripes import subtract_stripes_inplace
 
 __all__ = ["FlickerFit", "clean_image_inplace", "fill_flat"]
@@ -101,13 +102,24 @@ def _take_background(image: np.ndarray, keep: np.ndarray, fit: FlickerFit):
     low, high = lower_half_limits(sample, _SIGMA)
     first, stop = sample.part(low, high)
     background = np.float32(sample.median(first, stop))
-    clip_mask_inplace(keep, image, low, high)
-    image -= background
+    near = (-np.inf, np.inf)
     if fit.n_sigma > 0:
         sample.shift_inplace(background)
-        low, high = lower_half_limits(sample, fit.n_sigma, first, stop)
-        clip_mask_inplace(keep, image, low, high)
+        near = lower_half_limits(sample, fit.n_sigma, first, stop)
+    _subtract_and_clip(image, keep, background, low, high, *near)
     return background
+
+
+@njit(parallel=True)
+def _subtract_and_clip(image, keep, background, low, high, near_low, near_high):
+    """Subtract a number; keep pixels that were in [low, high] before and are in [near_low, near_high] after."""
+    ny, nx = image.shape
+    for y in prange(ny):
+        for x in range(nx):
+            before = image[y, x]
+            after = before - background
+            image[y, x] = after
+            keep[y, x] &= before >= low and before <= high and after >= near_low and after <= near_high
 
 
 def fill_flat(flat: np.ndarray) -> np.ndarray:

@@ -148,7 +148,7 @@ def _replace_outliers(value, scratch, n, reject):
 
 
 @njit
-def _fit_line(line, keep, weight, wave, factor, reject, model):
+def _fit_line(line, keep, weight, wave, wave_by_order, factor, reject, model):
     """Fit one line and write the model to ``model``; leave it alone if the samples do not determine the fit."""
     nx = line.size
     nvec = factor.size
@@ -184,20 +184,22 @@ def _fit_line(line, keep, weight, wave, factor, reject, model):
         double = factor[j] * (2.0 if j > 0 else 1.0)
         sums[j] = double * solution[j].real
         sums[nvec + j] = -double * solution[j].imag
+    total = np.zeros(nx)
+    for j in range(2 * nvec):
+        row = wave_by_order[j]
+        for x in range(nx):
+            total[x] += sums[j] * row[x]
     for x in range(nx):
-        total = 0.0
-        for j in range(2 * nvec):
-            total += sums[j] * wave[x, j]
-        model[x] = total
+        model[x] = total[x]
 
 
 @njit(parallel=True)
-def _fit_lines(lines, keep, weight, wave, factor, border, reject):
-    """Fit each line; return the model (nlines, nx) float32. ``wave`` is (nx, 2 nvec): cosines, then sines."""
+def _fit_lines(lines, keep, weight, wave, wave_by_order, factor, border, reject):
+    """Fit each line; return the model (nlines, nx) float32. ``wave`` is (nx, 2 nvec): cosines, then sines; and turned."""
     nlines, nx = lines.shape
     model = np.zeros((nlines, nx), np.float32)
     for y in prange(border, nlines - border):
-        _fit_line(lines[y], keep[y], weight[y], wave, factor, reject, model[y])
+        _fit_line(lines[y], keep[y], weight[y], wave, wave_by_order, factor, reject, model[y])
     return model
 
 
@@ -281,7 +283,8 @@ def clean_full_frame_inplace(image: np.ndarray, keep: np.ndarray, flip: bool) ->
     factor = fade_out(nx)
     angle = 2 * np.pi * np.arange(nx)[:, None] * np.arange(factor.size) / nx
     wave = np.concatenate((np.cos(angle), np.sin(angle)), axis=1)
-    model = _fit_lines(lines, usable, full_frame_weights(usable), wave, factor, _BORDER, _REJECT)
+    weight = full_frame_weights(usable)
+    model = _fit_lines(lines, usable, weight, wave, np.ascontiguousarray(wave.T), factor, _BORDER, _REJECT)
     reach = np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1)
     taps = np.exp(-((reach / _SMOOTH_SIGMA) ** 2) / 2) / _SMOOTH_SIGMA / np.sqrt(2 * np.pi)
     _subtract_smoothed(lines, model, taps, _OFFSET)

@@ -8,6 +8,7 @@ are blended with weights that are largest in the middle of a section. Source: se
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 
 import numpy as np
@@ -91,21 +92,22 @@ def sections(keep: np.ndarray, size: int = _SECTION) -> list[tuple[int, int]]:
 @njit
 def _section_density(tick, n, ticks, sigma, reach):
     """Inverse density of samples (sorted ticks, circular) at each of them, with the official offset of one tick."""
-    out = np.empty(n)
-    inside = np.zeros(ticks, np.bool_)
-    for k in range(n):
-        inside[tick[k]] = True
     low = max(-(ticks // 2) - 1, -reach)
     high = min(ticks - ticks // 2 - 2, reach)
-    norm = 1.0 / (sigma * np.sqrt(2.0 * np.pi))
-    kernel = np.empty(high - low + 1)
-    for j in range(low, high + 1):
-        kernel[j - low] = norm * np.exp(-0.5 * (j / sigma) ** 2)
+    inside = np.zeros(2 * ticks)
     for k in range(n):
-        total = 0.0
-        for j in range(low, high + 1):
-            if inside[(tick[k] - 1 - j) % ticks]:
-                total += kernel[j - low]
+        inside[tick[k]] = 1.0
+        inside[tick[k] + ticks] = 1.0
+    density = np.zeros(ticks)
+    norm = 1.0 / (sigma * np.sqrt(2.0 * np.pi))
+    for j in range(low, high + 1):
+        share = norm * np.exp(-0.5 * (j / sigma) ** 2)
+        source = inside[(-1 - j) % ticks :]
+        for t in range(ticks):
+            density[t] += share * source[t]
+    out = np.empty(n)
+    for k in range(n):
+        total = density[tick[k]]
         out[k] = 1.0 / total if total > 0.0 else 0.0
     return out
 
@@ -275,4 +277,4 @@ def _models(lines: np.ndarray, usable: np.ndarray, parts: list[tuple[int, int]],
             np.count_nonzero(~solved),
             solved.size,
         )
-    return [out[a:b] for a, b in zip(rows[:-1], rows[1:], strict=True)]
+    return [out[a:b] for a, b in itertools.pairwise(rows)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 
-__all__ = ["Clipped", "Sample"]
+__all__ = ["Clipped", "Sample", "masked_median"]
 
 BLOCK = 1024
 
@@ -27,29 +27,34 @@ class Clipped(NamedTuple):
     count: int
 
 
+@njit
+def _pack_row(values, keep, out):
+    """Write the kept, finite values to the front of ``out`` and return their number."""
+    n = 0
+    for x in range(values.size):
+        v = values[x]
+        out[n] = v
+        # v - v is 0 for numbers only; no branches, since masks are random
+        n += keep[x] & (v - v == 0)
+    return n
+
+
 @njit(parallel=True)
-def _count_rows(values, keep):
-    """Count the kept, finite values of every row."""
-    ny, nx = values.shape
-    counts = np.zeros(ny, np.int64)
+def _pack_rows(values, keep, out):
+    """Pack every row; return the numbers of values, (ny,) int64."""
+    ny = values.shape[0]
+    counts = np.empty(ny, np.int64)
     for y in prange(ny):
-        n = 0
-        for x in range(nx):
-            n += keep[y, x] and np.isfinite(values[y, x])
-        counts[y] = n
+        counts[y] = _pack_row(values[y], keep[y], out[y])
     return counts
 
 
 @njit(parallel=True)
-def _gather_rows(values, keep, start, out):
-    """Write the kept, finite values of row ``y`` to ``out`` from ``start[y]`` on."""
-    ny, nx = values.shape
-    for y in prange(ny):
-        k = start[y]
-        for x in range(nx):
-            if keep[y, x] and np.isfinite(values[y, x]):
-                out[k] = values[y, x]
-                k += 1
+def _join_rows(packed, start, out):
+    """Copy packed rows one after the other."""
+    for y in prange(packed.shape[0]):
+        for k in range(start[y], start[y + 1]):
+            out[k] = packed[y, k - start[y]]
 
 
 @njit(parallel=True)
@@ -82,10 +87,7 @@ class Sample:
     """
 
     def __init__(self, values: np.ndarray, keep: np.ndarray) -> None:
-        counts = _count_rows(values, keep)
-        ends = np.cumsum(counts)
-        self.values = np.empty(int(ends[-1]), np.float32)
-        _gather_rows(values, keep, ends - counts, self.values)
+        self.values = _packed(values, keep)
         self.values.sort()
         self._sum_up()
 
@@ -192,3 +194,18 @@ def _down(limit: float) -> np.float32:
     """Return the largest float32 that is not above a float64 limit."""
     near = np.float32(limit)
     return np.nextafter(near, np.float32(-np.inf)) if float(near) > limit else near
+
+
+def _packed(values: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Return the kept, finite values, row by row."""
+    packed = np.empty(values.shape, np.float32)
+    start = np.concatenate(([0], np.cumsum(_pack_rows(values, keep, packed))))
+    out = np.empty(int(start[-1]), np.float32)
+    _join_rows(packed, start, out)
+    return out
+
+
+def masked_median(values: np.ndarray, keep: np.ndarray) -> float:
+    """Return the median of the kept, finite values of an image; NaN if there are none."""
+    sample = _packed(values, keep)
+    return float(np.median(sample)) if sample.size else float("nan")

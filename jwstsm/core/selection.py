@@ -8,6 +8,11 @@ from jwstsm.core.compiled import njit
 
 __all__ = ["clip_inplace", "median64_inplace", "median_inplace"]
 
+# larger samples are first cut down to the neighbourhood of their median, which some probes tell
+_PROBES = 128
+_PROBE_REACH = 20
+_LARGE = 320
+
 
 @njit
 def _order(values, count, rank):
@@ -39,11 +44,46 @@ def _order(values, count, rank):
 
 
 @njit
+def _narrow(values, count, half):
+    """Move the values around rank ``half`` to the front; return their number and how many smaller ones were left out.
+
+    Ranks ``half - 1`` and ``half`` are among them; where the probes mislead, nothing is moved and all are returned.
+    """
+    probes = np.empty(_PROBES, values.dtype)
+    step = count // _PROBES
+    for k in range(_PROBES):
+        probes[k] = values[k * step]
+    place = (half * _PROBES) // count
+    high = _order(probes, _PROBES, min(place + _PROBE_REACH, _PROBES - 1))
+    low = _order(probes, _PROBES, max(place - _PROBE_REACH, 0))
+    below, inside = 0, 0
+    for k in range(count):
+        # no short cut: a branch that is taken at random costs more than two comparisons
+        below += values[k] < low
+        inside += (values[k] >= low) & (values[k] <= high)
+    if half - 1 < below or half >= below + inside:
+        return count, 0
+    n = 0
+    for k in range(count):
+        v = values[k]
+        values[n] = v
+        n += (v >= low) & (v <= high)
+    return n, below
+
+
+@njit
 def _middle(values, count):
     """Return the two middle values of ``values[:count]`` (the same one twice if the number is odd)."""
     half = count // 2
+    odd = count % 2 == 1
+    while count > _LARGE:
+        inside, below = _narrow(values, count, half)
+        if inside == count:
+            break
+        count = inside
+        half -= below
     upper = _order(values, count, half)
-    if count % 2 == 1:
+    if odd:
         return upper, upper
     lower = values[0]
     for k in range(1, half):
@@ -53,7 +93,7 @@ def _middle(values, count):
 
 @njit
 def median_inplace(values, count):
-    """Median of ``values[:count]`` in float32 arithmetic; 0 if there are none. The values are reordered."""
+    """Median of ``values[:count]`` in float32 arithmetic; 0 if there are none. The values are lost."""
     if count == 0:
         return np.float32(0)
     lower, upper = _middle(values, count)
@@ -62,7 +102,7 @@ def median_inplace(values, count):
 
 @njit
 def median64_inplace(values, count):
-    """Median of ``values[:count]`` in float64 arithmetic; NaN if there are none. The values are reordered."""
+    """Median of ``values[:count]`` in float64 arithmetic; NaN if there are none. The values are lost."""
     if count == 0:
         return np.nan
     lower, upper = _middle(values, count)
@@ -90,6 +130,7 @@ def clip_inplace(values, count, sigma, rounds):
         Their mean; NaN if there are none.
     """
     mean = np.nan
+    scratch = np.empty(count, values.dtype)
     for turn in range(rounds + 1):
         if count == 0:
             break
@@ -102,8 +143,9 @@ def clip_inplace(values, count, sigma, rounds):
         square = 0.0
         for k in range(count):
             square += (values[k] - mean) ** 2
+            scratch[k] = values[k]
         half = sigma * np.sqrt(square / count)
-        centre = median64_inplace(values, count)
+        centre = median64_inplace(scratch, count)
         left = 0
         for k in range(count):
             if values[k] >= centre - half and values[k] <= centre + half:

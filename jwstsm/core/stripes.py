@@ -16,52 +16,54 @@ _COLUMNS = 16
 
 
 @njit
-def _one_row(values, keep, scratch, channels):
-    """Subtract the median of each part of a row."""
-    size = values.size // channels
-    for c in range(channels):
-        n = 0
-        for x in range(c * size, (c + 1) * size):
-            scratch[n] = values[x]
-            n += keep[x]
-        level = median_inplace(scratch, n)
-        for x in range(c * size, (c + 1) * size):
-            values[x] -= level
+def _one_part(values, keep, scratch):
+    """Subtract the median of (part of) a row."""
+    n = 0
+    for x in range(values.size):
+        scratch[n] = values[x]
+        n += keep[x]
+    level = median_inplace(scratch, n)
+    for x in range(values.size):
+        values[x] -= level
 
 
 @njit(parallel=True)
 def _subtract_from_rows(image, keep, channels):
     ny, nx = image.shape
+    size = nx // channels
     for y in prange(ny):
-        _one_row(image[y], keep[y], np.empty(nx, np.float32), channels)
+        scratch = np.empty(size, np.float32)
+        for c in range(channels):
+            _one_part(image[y, c * size : (c + 1) * size], keep[y, c * size : (c + 1) * size], scratch)
 
 
 @njit
-def _one_block(image, keep, scratch, count, x0, channels):
-    """Subtract the median of each part of some neighbouring columns from column ``x0`` on."""
-    size = image.shape[0] // channels
-    width = min(scratch.shape[0], image.shape[1] - x0)
-    for c in range(channels):
-        for x in range(width):
-            count[x] = 0
-        for y in range(c * size, (c + 1) * size):
-            for x in range(width):
-                scratch[x, count[x]] = image[y, x0 + x]
-                count[x] += keep[y, x0 + x]
-        for x in range(width):
-            # the first place of a column's scratch hands its level on
-            scratch[x, 0] = median_inplace(scratch[x], count[x])
-        for y in range(c * size, (c + 1) * size):
-            for x in range(width):
-                image[y, x0 + x] -= scratch[x, 0]
+def _one_block(image, keep, scratch, x0, x1):
+    """Subtract the medians of (parts of) the neighbouring columns ``x0`` to ``x1 - 1``."""
+    count = np.zeros(x1 - x0, np.int64)
+    level = np.empty(x1 - x0, np.float32)
+    for y in range(image.shape[0]):
+        row, usable = image[y, x0:x1], keep[y, x0:x1]
+        for x in range(row.size):
+            scratch[x, count[x]] = row[x]
+            count[x] += usable[x]
+    for x in range(count.size):
+        level[x] = median_inplace(scratch[x], count[x])
+    for y in range(image.shape[0]):
+        row = image[y, x0:x1]
+        for x in range(row.size):
+            row[x] -= level[x]
 
 
 @njit(parallel=True)
 def _subtract_from_columns(image, keep, channels, width):
     ny, nx = image.shape
+    size = ny // channels
     for b in prange((nx + width - 1) // width):
-        scratch = np.empty((width, ny), np.float32)
-        _one_block(image, keep, scratch, np.empty(width, np.int64), b * width, channels)
+        x0, x1 = b * width, min(nx, (b + 1) * width)
+        scratch = np.empty((width, size), np.float32)
+        for c in range(channels):
+            _one_block(image[c * size : (c + 1) * size], keep[c * size : (c + 1) * size], scratch, x0, x1)
 
 
 def subtract_stripes_inplace(image: np.ndarray, keep: np.ndarray, axis: int, channels: int = 1) -> None:

@@ -123,10 +123,11 @@ def sum_by_phase(groups, quiet, index, sums):
             row = groups[g, y]
             good = quiet[y]
             for k in range(nx // 4):
-                total = 0.0
-                for x in range(4 * k, 4 * k + 4):
-                    if good[x]:
-                        total += row[x]
+                x = 4 * k
+                total = np.float64(row[x]) if good[x] else 0.0
+                total += row[x + 1] if good[x + 1] else 0.0
+                total += row[x + 2] if good[x + 2] else 0.0
+                total += row[x + 3] if good[x + 3] else 0.0
                 mine[index[y, k]] += total
 
 
@@ -253,8 +254,11 @@ def subtract_wave(groups, phase, steps, amplitude, start, group_step):
             offset = start + g * group_step
             for k in range(nx // 4):
                 level = amplitude * _evaluate(steps, phase[y, k] + offset)
-                for x in range(4 * k, 4 * k + 4):
-                    row[x] = np.float32(row[x] - level)
+                x = 4 * k
+                row[x] = np.float32(row[x] - level)
+                row[x + 1] = np.float32(row[x + 1] - level)
+                row[x + 2] = np.float32(row[x + 2] - level)
+                row[x + 3] = np.float32(row[x + 3] - level)
 
 
 def fit_phase(coefficients: np.ndarray, shifts: np.ndarray) -> tuple[float, float]:

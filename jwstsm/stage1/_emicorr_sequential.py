@@ -230,8 +230,11 @@ def subtract_table(groups, table, first, timing, period):
             for k in range(nx // 4):
                 place = _tick(y, k, g, first, rowclocks, samples, frame, late_column, late_ticks) / period
                 level = table[int((place - np.floor(place)) * period)]
-                for x in range(4 * k, 4 * k + 4):
-                    row[x] = np.float32(row[x] - level)
+                x = 4 * k
+                row[x] = np.float32(row[x] - level)
+                row[x + 1] = np.float32(row[x + 1] - level)
+                row[x + 2] = np.float32(row[x + 2] - level)
+                row[x + 3] = np.float32(row[x + 3] - level)
 
 
 def stretch(values: np.ndarray, length: float) -> np.ndarray:

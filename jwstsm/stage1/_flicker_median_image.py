@@ -9,8 +9,8 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.scratch import allocate
-from jwstsm.core.stats import median
 from jwstsm.core.selection import median_inplace
+from jwstsm.core.stats import median
 from jwstsm.errors import InputError
 from jwstsm.products import Ramp, Slope
 

@@ -20,7 +20,18 @@ from jwstsm.products import Ramp, SideProduct, Slope
 from jwstsm.products.readout import Readout
 from jwstsm.references import References
 
-__all__ = ["draft_rate", "mask_background", "read_user_mask", "regions_rule", "science_regions", "side_product"]
+_TRACE_HALF_WIDTH = 16
+_STRIP_ROWS = 256
+
+__all__ = [
+    "draft_rate",
+    "mask_background",
+    "read_user_mask",
+    "regions_rule",
+    "science_regions",
+    "side_product",
+    "trace_rows",
+]
 
 
 def draft_rate(ramp: Ramp, refs: References) -> tuple[Slope, Slope] | None:
@@ -119,6 +130,67 @@ def _flat_regions(rate: Slope, refs: References) -> np.ndarray:
     return outside
 
 
+def _soss_regions(rate: Slope, refs: References) -> np.ndarray:
+    """Pixels near the traces of the cross-dispersed grism, which turn with the pupil wheel."""
+    reference = refs["pastasoss"]
+    if reference is None:
+        raise InputError(
+            f"{rate.name}: mask_science_regions needs a PASTASOSS reference for the traces; name one with "
+            "override_pastasoss, set mask_science_regions: false, or give a user_mask"
+        )
+    tree = reference.asdf()
+    meta, angle = tree["meta"], float(rate.require("PWCPOS"))
+    low, high = meta["pwcpos_bounds"]
+    if not low <= angle <= high:
+        raise InputError(f"{rate.name}: keyword PWCPOS is {angle}, the PASTASOSS reference covers {low} to {high}")
+    ny, nx = rate.data.shape[-2:]
+    # traces are given in the window of SUBSTRIP256
+    offset = rate.readout.ystart - 1 - int(meta["subarray_ymin"])
+    lit = np.zeros((ny, nx), np.bool_)
+    for entry in tree["traces"]:
+        turn = angle - float(meta["pwcpos_cmd"])
+        centre = trace_rows(np.asarray(entry["trace"]), turn, (entry["pivot_x"], entry["pivot_y"]), nx) - offset
+        rows = np.arange(ny)[:, None]
+        lit |= (rows >= np.floor(centre - _TRACE_HALF_WIDTH)) & (rows <= np.ceil(centre + _TRACE_HALF_WIDTH))
+    return lit
+
+
+def trace_rows(trace: np.ndarray, angle_deg: float, pivot: tuple[float, float], nx: int) -> np.ndarray:
+    """Return the row of a trace in each column, after a turn about a point.
+
+    Parameters
+    ----------
+    trace : (npoints, 2) float
+        x and y of the trace [pixel].
+    angle_deg : float
+        Turn, counter-clockwise [deg].
+    pivot : (float, float)
+        x and y of the point [pixel].
+    nx : int
+        Columns.
+
+    Returns
+    -------
+    (nx,) float64
+        Rows [pixel]; the trace is prolonged straight at both ends of the part below row 255.
+    """
+    order = np.argsort(trace[:, 0])
+    x, y = trace[order, 0] - pivot[0], trace[order, 1] - pivot[1]
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    turned_x, turned_y = cosine * x - sine * y + pivot[0], sine * x + cosine * y + pivot[1]
+    columns = trace[order, 0]
+    rows = _interpolate(columns, turned_x, turned_y)
+    inside = rows <= _STRIP_ROWS - 1
+    return _interpolate(np.arange(nx), columns[inside], rows[inside])
+
+
+def _interpolate(x: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Interpolate linearly, and along the first and last stretch outside."""
+    k = np.clip(np.searchsorted(places, x) - 1, 0, places.size - 2)
+    slope = (values[k + 1] - values[k]) / (places[k + 1] - places[k])
+    return values[k] + slope * (x - places[k])
+
+
 def _spectral_regions(rate: Slope, refs: References) -> np.ndarray:
     """Pixels of slits or slices; only where a world coordinate system with its slits is there already."""
     raise InputError(
@@ -134,7 +206,7 @@ _REGIONS: tuple[tuple[str, Callable | None], ...] = (
     ("NRS_MSASPEC", _spectral_regions),
     ("NRS_FIXEDSLIT", _spectral_regions),
     ("NRS_BRIGHTOBJ", _spectral_regions),
-    ("NIS_SOSS", _spectral_regions),
+    ("NIS_SOSS", _soss_regions),
     ("*", None),
 )
 

@@ -186,13 +186,18 @@ def clean_flicker_noise(
         if bad:
             log.warning("%s: integration %d: no usable background in %d of its images", ramp.name, i + 1, bad)
         ramp.release()
-    made = {ramp.suffix: ramp}
-    if save_mask:
-        made["mask"] = side_product(ramp, mask.astype(np.float32), "mask")
-    if saved.background is not None:
-        made["flicker_bkg"] = side_product(ramp, saved.background, "flicker_bkg")
-    if saved.noise is not None:
-        made["flicker_noise"] = side_product(ramp, saved.noise, "flicker_noise")
+    return _with_side_products(ramp, mask if save_mask else None, saved)
+
+
+def _with_side_products(ramp: Ramp, mask: np.ndarray | None, saved: Saved) -> Ramp | dict:
+    """Return the ramp, or a mapping of it and what is to be saved."""
+    made: dict = {ramp.suffix: ramp}
+    wanted = {
+        "mask": None if mask is None else mask.astype(np.float32),
+        "flicker_bkg": saved.background,
+        "flicker_noise": saved.noise,
+    }
+    made |= {suffix: side_product(ramp, array, suffix) for suffix, array in wanted.items() if array is not None}
     return made if len(made) > 1 else ramp
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
-from jwstsm.core.sample import Sample
+from jwstsm.core.sample import masked_median
 from jwstsm.core.scratch import allocate
 from jwstsm.products import Ramp
 from jwstsm.references import References
@@ -87,8 +87,8 @@ def correct_integration_inplace(groups: np.ndarray, centre: np.ndarray, edges: n
     span = np.float32(frame.centre) - np.float32(frame.edge)
     for group in groups[1:]:
         _difference(group, groups[0], change)
-        middle = np.float32(Sample(change, centre).median())
-        edge = np.float32(Sample(change, edges).median())
+        middle = np.float32(masked_median(change, centre))
+        edge = np.float32(masked_median(change, edges))
         scale = (middle - edge) / span
         _subtract_pattern(group, groups[0], change, frame.pattern, np.float32(frame.edge), scale, edge)
 
@@ -150,8 +150,8 @@ def picture_frame(
     regions = science_regions(drafts[0], refs) if mask_science_regions else None
     background = mask_background(drafts[0].data, regions, n_sigma=n_sigma)
     centre, edges = region_masks(background)
-    pattern = reference.array("SCI")
-    frame = Frame(pattern, Sample(pattern, centre).median(), Sample(pattern, edges).median())
+    pattern = np.array(reference.array("SCI"))
+    frame = Frame(pattern, masked_median(pattern, centre), masked_median(pattern, edges))
     if not np.isfinite(frame.centre - frame.edge) or frame.centre == frame.edge:
         return Skipped(ramp, "no background pixels at the edges and in the centre to scale the picture frame with")
     correction = allocate(ramp.data.shape, np.float32) if save_correction else None
