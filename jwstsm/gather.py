@@ -19,7 +19,7 @@ from jwstsm import config, tables
 from jwstsm.calibrate import write_record
 from jwstsm.core.compiled import set_threads
 from jwstsm.core.frames import FitsFrame, Stage3Inputs
-from jwstsm.errors import InputError
+from jwstsm.errors import ConfigError, InputError
 from jwstsm.products import read
 from jwstsm.products.fitsio import atomic, write
 from jwstsm.products.names import split_name
@@ -304,6 +304,8 @@ def combine(context: Context, output: str | Path) -> None:
     mosaic, record = context.run("resample", lambda options: one(inputs, context.references, options))
     if mosaic is None:
         raise InputError("resample is switched off, but the mosaic is asked for; take 3 out of 'stages', or switch it on")
+    if isinstance(mosaic, dict):
+        raise ConfigError("resample: 'single' makes one mosaic per exposure, which the association's i2d cannot hold")
     first = read_history(context.association.members[0])
     mosaic.primary["S_RESAMP"] = (record["status"], "Status of step resample")
     mosaic.history = [*first, record]

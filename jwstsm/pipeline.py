@@ -107,6 +107,8 @@ class Run:
         if isinstance(result, Skipped):
             status, reason, result = "SKIPPED", result.reason, result.product
         for each in result.values() if isinstance(result, dict) else [result]:
+            if isinstance(result, dict) and each is product:
+                continue  # handed through beside what was made of it
             self._record(one, each, status, reason, options, references.used, seconds)
             seconds = 0.0  # counted once, whatever the number of products
         return result

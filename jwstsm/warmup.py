@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from jwstsm import tables
@@ -16,7 +17,6 @@ from jwstsm.calibrate import calibrate_exposure
 from jwstsm.config import reference_types_of
 from jwstsm.gather import run_association
 from jwstsm.headers import parse_header
-from jwstsm.products.names import split_name
 from jwstsm.references import References
 from jwstsm.references.select import Selector
 from jwstsm.references.types import reference_types
@@ -25,17 +25,16 @@ __all__ = ["compile_kernels"]
 
 log = logging.getLogger(__name__)
 
-# what presets and users are likely to switch on
-_VARIANTS = {
-    "detector1": [
-        {"jump": {"expand_large_events": True}},
-        {"ramp_fit": {"algorithm": "LIKELY"}, "jump": {"find_showers": True}},
-    ],
-}
 
+def compile_kernels(preset: str = "official", options: Mapping[str, Mapping] | None = None) -> None:
+    """Run every imaging pipeline on a tiny program.
 
-def compile_kernels() -> None:
-    """Run every imaging pipeline on a tiny program."""
+    Parameters
+    ----------
+    preset : str
+    options : mapping, optional
+        What the user set for the steps: other algorithms have other kernels.
+    """
     from jwstsm.sim.program import simulate_program
 
     with tempfile.TemporaryDirectory(prefix="jwstsm-kernels-") as scratch:
@@ -47,7 +46,10 @@ def compile_kernels() -> None:
         cache = folder / "crds_cache"
         context = next((cache / "mappings" / "jwst").glob("*.pmap")).name
         selector = Selector(context, cache, server=None)
-        members = [_calibrate(path, folder, selector) for path in sorted((folder / "uncal").glob("*_uncal.fits"))]
+        members = [
+            _calibrate(path, folder, selector, preset, options or {})
+            for path in sorted((folder / "uncal").glob("*_uncal.fits"))
+        ]
         entries = [{"expname": m.name, "exptype": "science"} for m in members]
         asn = folder / "out" / "tiny_asn.json"
         asn.write_text(json.dumps({"asn_id": "a3001", "products": [{"name": "tiny", "members": entries}]}))
@@ -55,18 +57,20 @@ def compile_kernels() -> None:
     log.info("kernels are compiled")
 
 
-def _calibrate(path: Path, folder: Path, selector: Selector) -> Path:
-    """Run stage 1 with its variants, and stage 2; return the calibrated image."""
-    for options in _VARIANTS["detector1"]:
-        _run("detector1", path, folder, selector, options)
-    rate = folder / "out" / f"{split_name(path)[0]}_rate.fits"
-    return _run("image2", rate, folder, selector, {})["cal"]
+def _calibrate(path: Path, folder: Path, selector: Selector, preset: str, options: Mapping[str, Mapping]) -> Path:
+    """Run stages 1 and 2; return the calibrated image."""
+    # files of the user's own may not fit the tiny exposures
+    plain = {s: {k: v for k, v in o.items() if not isinstance(v, str) or "." not in v} for s, o in options.items()}
+    rate = _run("detector1", path, folder, selector, preset, plain)["rate"]
+    return _run("image2", rate, folder, selector, preset, {})["cal"]
 
 
-def _run(pipeline: str, path: Path, folder: Path, selector: Selector, options: dict) -> dict[str, Path]:
+def _run(
+    pipeline: str, path: Path, folder: Path, selector: Selector, preset: str, options: Mapping[str, Mapping]
+) -> dict[str, Path]:
     header = parse_header(path)
     steps = tables.sequence(pipeline, header)
     files, _ = selector.select(header, reference_types([(pipeline, steps)], {s: reference_types_of(s) for s in steps}))
     paths = {k: f and selector.locate(f) for k, f in files.items() if not k.startswith("pars-")}
     references = References(paths, None, selector.context)
-    return calibrate_exposure(pipeline, path, folder / "out", references=references, options=options)
+    return calibrate_exposure(pipeline, path, folder / "out", references=references, preset=preset, options=options)

@@ -24,9 +24,7 @@ def exposure(rate, ngroups, *, nframes=1, groupgap=0, nints=1, hits=None, seed=1
     """Return ramps of one ``rate`` [DN/s] and their references; ``hits`` is ``(group, size [DN])`` for all pixels."""
     rng = np.random.default_rng(seed)
     stride = nframes + groupgap
-    ramp = make_ramp(
-        nints, ngroups, *SHAPE, NFRAMES=nframes, GROUPGAP=groupgap, TFRAME=FRAME, TGROUP=stride * FRAME
-    )
+    ramp = make_ramp(nints, ngroups, *SHAPE, NFRAMES=nframes, GROUPGAP=groupgap, TFRAME=FRAME, TGROUP=stride * FRAME)
     for i in range(nints):
         charge = np.zeros(SHAPE)
         for g in range(ngroups):
