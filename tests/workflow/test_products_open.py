@@ -1,0 +1,51 @@
+"""What the workflow makes opens without complaint in what others use: the official data models, gwcs, astropy."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from jwstsm.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def products(simulated):
+    """Stage 1 and 2 products of a small exposure."""
+    uncal = next((simulated / "uncal").glob("*_uncal.fits"))
+    out = simulated / "opened"
+    crds = ["--context", "jwst_9001.pmap", "--crds-path", str(simulated / "crds_cache"), "--output-dir", str(out)]
+    assert main(["run", "detector1", str(uncal), *crds]) == 0
+    assert main(["run", "image2", str(out / uncal.name.replace("_uncal", "_rate")), *crds]) == 0
+    return {s: out / uncal.name.replace("_uncal", f"_{s}") for s in ("rate", "rateints", "cal", "i2d")}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "model"), [("rate", "ImageModel"), ("rateints", "CubeModel"), ("cal", "ImageModel"), ("i2d", "ImageModel")]
+)
+def test_the_official_data_models_open_it_strictly(products, suffix, model):
+    from stdatamodels.jwst import datamodels
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with getattr(datamodels, model)(products[suffix], strict_validation=True) as opened:
+            opened.validate()
+            assert opened.meta.cal_step.ramp_fit == "COMPLETE"
+            assert opened.meta.ref_file.crds.context_used == "jwst_9001.pmap"
+            if suffix in ("cal", "i2d"):
+                assert np.isfinite(opened.meta.wcs(10, 10)).all()
+
+
+def test_the_sip_header_agrees_with_the_gwcs_to_a_hundredth_of_a_pixel(products):
+    from jwstsm.products import read
+
+    cal = read(products["cal"])
+    ra, dec = cal.wcs(20.0, 30.0)
+    x, y = WCS(fits.getheader(products["cal"], "SCI")).all_world2pix(ra, dec, 0)
+    assert np.hypot(x - 20, y - 30) < 0.01
