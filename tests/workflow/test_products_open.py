@@ -49,3 +49,19 @@ def test_the_sip_header_agrees_with_the_gwcs_to_a_hundredth_of_a_pixel(products)
     ra, dec = cal.wcs(20.0, 30.0)
     x, y = WCS(fits.getheader(products["cal"], "SCI")).all_world2pix(ra, dec, 0)
     assert np.hypot(x - 20, y - 30) < 0.01
+
+
+def test_two_runs_and_one_or_two_threads_give_the_same_bits(simulated, products):
+    uncal = next((simulated / "uncal").glob("*_uncal.fits"))
+    crds = ["--context", "jwst_9001.pmap", "--crds-path", str(simulated / "crds_cache")]
+    arrays = []
+    for number, threads in enumerate((1, 2, 2)):
+        out = simulated / f"threads{number}"
+        words = ["--output-dir", str(out), "--threads", str(threads)]
+        assert main(["run", "detector1", str(uncal), *crds, *words]) == 0
+        assert main(["run", "image2", str(out / products["rate"].name), *crds, *words]) == 0
+        with fits.open(out / products["i2d"].name) as hdus:
+            arrays.append([np.array(h.data) for h in hdus if h.is_image and h.data is not None])
+    for other in arrays[1:]:
+        for a, b in zip(arrays[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
