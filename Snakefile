@@ -11,6 +11,7 @@ from jwstsm.workflow import (
     clear_stale_lock,
     described_exposures,
     described_mosaics,
+    note_running,
     open_program,
     targets,
 )
@@ -20,6 +21,7 @@ configfile: "config.yaml"
 
 
 clear_stale_lock()
+note_running()
 program = open_program(config)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "clear_stale_lock",
     "described_exposures",
     "described_mosaics",
+    "note_running",
     "open_program",
     "root",
     "snakefile",
@@ -379,33 +380,42 @@ def described_mosaics(program: Program, plan: Callable[[], Plan]) -> list[str]:
     return [f"report/data/{name}_i2d.json" for name in plan().mosaics] if 3 in program.stages else []
 
 
+def _owner(folder: Path) -> tuple[int, bool] | None:
+    """Return process number and whether it lives, of the run that was noted on this host; None if there is no note."""
+    try:
+        note = json.loads((folder / ".jwstsm" / "running.json").read_text())
+        if note["host"] != socket.gethostname():
+            return None
+        os.kill(note["pid"], 0)
+    except ProcessLookupError:
+        return note["pid"], False
+    except (OSError, ValueError, KeyError):
+        return None
+    return note["pid"], True
+
+
 def clear_stale_lock(folder: str | Path = ".") -> bool:
     """Remove a lock that a killed Snakemake left in a program directory; return whether there was one.
 
-    The workflow notes host and process when it starts. A lock is removed only if that process ran on this
-    host and is gone.
+    The workflow notes host and process when it starts (:func:`note_running`). A lock is removed only if that process ran on
+    this host and is gone.
     """
     folder = Path(folder)
-    note = folder / ".jwstsm" / "running.json"
+    owner = _owner(folder)
     locks = list((folder / ".snakemake" / "locks").glob("*"))
-    if not locks or not note.exists():
+    if not locks or owner is None or owner[1]:
         return False
-    try:
-        owner = json.loads(note.read_text())
-        if owner["host"] != socket.gethostname() or owner["pid"] in (os.getpid(), os.getppid()):
-            return False
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        for lock in locks:
-            lock.unlink(missing_ok=True)
-        return True
-    except (OSError, ValueError, KeyError):
-        return False
-    return False
+    for lock in locks:
+        lock.unlink(missing_ok=True)
+    return True
 
 
 def note_running(folder: str | Path = ".") -> None:
-    """Note that this process runs the workflow in a program directory."""
-    note = Path(folder) / ".jwstsm" / "running.json"
+    """Note that this process runs the workflow in a program directory, unless another one that lives does."""
+    folder = Path(folder)
+    owner = _owner(folder)
+    if owner is not None and owner[1]:
+        return
+    note = folder / ".jwstsm" / "running.json"
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
