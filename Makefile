@@ -8,7 +8,7 @@ UV := VIRTUAL_ENV=$(abspath .venv) UV_LINK_MODE=copy $(BIN)/uv
 # compiled Python is kept, whatever the shell says: it halves the start of every job
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-slow parity bench lint schema judge clean
+.PHONY: help env demo test test-slow test-workflow parity bench lint schema judge clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,8 +31,11 @@ demo: env ## simulate a NIRCam program, calibrate it, name the report
 test: env ## the tests (about 15 minutes on 2 cores at most)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not parity" tests
 
-test-slow: env ## full-size arrays and whole programs through Snakemake
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests
+test-slow: env ## simulated programs with known truth
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests/truth
+
+test-workflow: env ## a program through Snakemake: what an edit redoes, resuming after a kill
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests/workflow
 
 judge: .judge/.ready ## the official package, in an environment of its own
 

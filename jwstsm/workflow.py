@@ -167,14 +167,6 @@ class Program:
         text = f"{jwstsm.__version__} {Path(__file__).parent} {sys.version} {os.environ.get('NUMBA_CACHE_DIR', '')}"
         return f".jwstsm/kernels-{hashlib.sha1(text.encode()).hexdigest()[:10]}.ok"
 
-    def kernel_options(self) -> dict[str, dict]:
-        """Return the user's switches and choices for the steps of stage 1, which decide which kernels are compiled."""
-        chosen = {
-            name: {k: v for k, v in self.config["steps"].get(name, {}).items() if isinstance(v, (bool, str))}
-            for name in tables.sequence("detector1")
-        }
-        return {name: options for name, options in chosen.items() if options}
-
     def all_reference_types(self) -> dict[str, list[str]]:
         """Return the sets of reference types by exposure type: a change of one reruns only the selection."""
         out: dict[str, list[str]] = {}

@@ -32,8 +32,5 @@ rule kernels:
         "benchmarks/kernels.tsv"
     conda:
         "../envs/jwstsm.yaml"
-    params:
-        preset=program.config["preset"],
-        options=program.kernel_options(),
     script:
         "../scripts/kernels.py"

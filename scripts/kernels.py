@@ -5,4 +5,4 @@ from jwstsm.job import logged
 with logged(snakemake):
     from jwstsm.warmup import compile_kernels
 
-    compile_kernels(snakemake.params.preset, dict(snakemake.params.options))
+    compile_kernels()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -139,7 +140,8 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bits(finished, tmp_path_fac
         deadline = time.time() + 120
         while len(list(folder.glob("stage*/*"))) < before + 3 and process.poll() is None and time.time() < deadline:
             time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
