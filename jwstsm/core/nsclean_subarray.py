@@ -8,12 +8,13 @@ are blended with weights that are largest in the middle of a section. Source: se
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numba import get_num_threads
 
-from jwstsm.core.compiled import njit, prange
+from jwstsm.core.compiled import njit
 from jwstsm.core.nsclean import from_lines, solve_hermitian, to_lines
 
 __all__ = ["PASS_BANDS", "clean_subarray_inplace", "drop_outliers_inplace", "sections"]
@@ -185,34 +186,6 @@ def _fit_section(lines, keep, used, factor, sigma, reach, pause, singular, model
     return True
 
 
-@njit
-def _one_section(s, lines, keep, parts, used, factor, sigma, reach, pause, singular, out):
-    """Fit section ``s``: its lines, where its frequencies begin and where its model goes are row ``s`` of ``parts``."""
-    first, stop, start, row = parts[s]
-    end = parts[s + 1, 2]
-    return _fit_section(
-        lines[first:stop],
-        keep[first:stop],
-        used[start:end],
-        factor[start:end],
-        sigma,
-        reach,
-        pause,
-        singular,
-        out[row : row + stop - first],
-    )
-
-
-@njit(parallel=True)
-def _fit_sections(lines, keep, parts, used, factor, sigma, reach, pause, singular, out):
-    """Fit all sections; return which could be."""
-    count = parts.shape[0] - 1
-    solved = np.zeros(count, np.bool_)
-    for s in prange(count):
-        solved[s] = _one_section(s, lines, keep, parts, used, factor, sigma, reach, pause, singular, out)
-    return solved
-
-
 def clean_subarray_inplace(
     image: np.ndarray, keep: np.ndarray, flip: bool, band: tuple[int, int, int, int] = PASS_BANDS[None]
 ) -> bool:
@@ -258,23 +231,20 @@ def clean_subarray_inplace(
 
 def _models(lines: np.ndarray, usable: np.ndarray, parts: list[tuple[int, int]], band) -> list[np.ndarray]:
     """Return the models of sections, (nlines, nx) each; zeros where the samples do not determine one."""
-    if not parts:
-        return []
-    nx = lines.shape[1]
-    wanted = [pass_factors((b - a) * (nx + _PAUSE), band) for a, b in parts]
-    starts = np.cumsum([0] + [used.size for used, _ in wanted])
-    rows = np.cumsum([0] + [b - a for a, b in parts])
-    table = np.array([(*part, start, row) for part, start, row in zip([*parts, (0, 0)], starts, rows, strict=True)])
-    used = np.concatenate([used for used, _ in wanted])
-    factor = np.concatenate([factor for _, factor in wanted])
     sigma = 1 / ((band[0] + band[1]) / 2) / float(_TICK_S) / 2 / 4
     reach = int(np.ceil(_KERNEL_REACH * sigma))
-    out = np.empty((int(rows[-1]), nx))
-    solved = _fit_sections(lines, usable, table, used, factor, sigma, reach, _PAUSE, _SINGULAR, out)
-    if not solved.all():
-        log.warning(
-            "%d of %d sections have too few background pixels and stay as they are",
-            np.count_nonzero(~solved),
-            solved.size,
-        )
-    return [out[a:b] for a, b in itertools.pairwise(rows)]
+
+    def fit(part: tuple[int, int]) -> tuple[np.ndarray, bool]:
+        first, stop = part
+        model = np.empty((stop - first, lines.shape[1]))
+        used, factor = pass_factors((stop - first) * (lines.shape[1] + _PAUSE), band)
+        here = lines[first:stop], usable[first:stop]
+        return model, _fit_section(*here, used, factor, sigma, reach, _PAUSE, _SINGULAR, model)
+
+    # sections are independent of each other, and the compiled fit lets other threads run
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        found = list(pool.map(fit, parts))
+    failed = sum(not solved for _, solved in found)
+    if failed:
+        log.warning("%d of %d sections have too few background pixels and stay as they are", failed, len(parts))
+    return [model for model, _ in found]

@@ -58,10 +58,12 @@ def suffix_of(path: str | Path, hdus: fits.HDUList) -> str:
     InputError
         If the file is of no known kind.
     """
+    datamodel = str(hdus[0].header.get("DATAMODL", ""))
+    if datamodel == layouts()["guider_cal"]["datamodel"]:
+        return "guider_cal"  # its files are named cal
     suffix = split_name(path)[1]
     if suffix in layouts():
         return suffix
-    datamodel = str(hdus[0].header.get("DATAMODL", ""))
     names = {h.name for h in hdus}
     by_model = {"Level1bModel": "uncal", "RampModel": "ramp", "CubeModel": "rateints"}
     if datamodel in by_model:
@@ -195,7 +197,7 @@ def write(product: model.Product, path: str | Path, suffix: str | None = None) -
     Path
     """
     path = Path(path)
-    layout = layouts()[suffix or product.suffix]
+    layout = layouts()[product.layout or suffix or product.suffix]
     primary = product.primary.copy()
     primary["FILENAME"] = (path.name, "Name of the file")
     primary["DATAMODL"] = (layout["datamodel"], "Type of data model")

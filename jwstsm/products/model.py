@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from astropy.io import fits
@@ -46,7 +46,11 @@ class Product:
         The file the product was read from.
     suffix : str
         Product suffix, a key of ``layouts.yaml``.
+    layout : str
+        Key of ``layouts.yaml`` where it is not the suffix.
     """
+
+    layout: ClassVar[str] = ""
 
     primary: fits.Header = field(default_factory=fits.Header, repr=False)
     headers: dict[str, fits.Header] = field(default_factory=dict, repr=False)
@@ -261,5 +265,7 @@ class Guider(Slope):
     """Count rates of guide-star data: ``data`` and ``err`` (nplanes, ny, nx) [DN/s], ``dq`` (ny, nx) for all planes.
 
     Raw guide-star data are ramps. The tables of the fine guidance sensor (stars, pointing, centroids, track subarrays)
-    are among ``others``. There are no variances.
+    are among ``others``. There are no variances. Files have the archive's suffix ``cal`` and a layout of their own.
     """
+
+    layout: ClassVar[str] = "guider_cal"

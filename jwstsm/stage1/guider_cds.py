@@ -140,7 +140,7 @@ def guider_cds(ramp: Ramp, refs: References) -> Guider:
     time_s = ramp.readout.group_time_s
     found = Guider(
         **ramp.headers_copy(),
-        suffix="guider_cal",
+        suffix="cal",
         data=change / np.float32(time_s),
         err=rate_errors(change, gain, noise, time_s),
         dq=ramp.pixeldq,

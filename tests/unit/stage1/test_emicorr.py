@@ -118,7 +118,7 @@ def test_integrations_whose_waves_do_not_keep_step_are_fitted_on_their_own(tmp_p
 
 def test_flagged_pixels_take_no_part_in_the_fit_but_are_corrected(tmp_path):
     reference = Given(write_emicorr(tmp_path / "emi.asdf"))
-    made, clean = ramp()
+    made, _ = ramp()
     spoilt, _ = ramp()
     rng = np.random.default_rng(1)
     bad = rng.random(spoilt.pixeldq.shape) < 0.2
