@@ -113,6 +113,7 @@ class Program:
                 "correct 'uncal' in config.yaml, or make an example with 'jwstsm demo'"
             )
         headers, errors = HeaderCache(cache).get(files)
+        self._plan: tuple[tuple[str, int], Plan] | None = None
         self.exposures: dict[str, Exposure] = {}
         for file in files:
             exposure = Exposure(file, headers.get(file), errors.get(file, ""))
@@ -234,8 +235,11 @@ class Program:
         return [(e.uncal, e.header) for e in self.exposures.values() if e.type]
 
     def planned(self, index: str | Path) -> Plan:
-        """Return the plan of stages 2 and 3 that the associations give."""
-        return Plan(self, json.loads(Path(index).read_text()))
+        """Return the plan of stages 2 and 3 that the associations give; worked out once per version of the index."""
+        stamp = (str(index), os.stat(index).st_mtime_ns)
+        if self._plan is None or self._plan[0] != stamp:
+            self._plan = (stamp, Plan(self, json.loads(Path(index).read_text())))
+        return self._plan[1]
 
 
 class Plan:
@@ -276,6 +280,11 @@ class Plan:
                 names = [split_name(m["expname"])[0] for m in product["members"] if m["exptype"] == "science"]
                 out[product["name"]] = {"asn": entry, "members": names, "acid": entry["id"]}
         return out
+
+    @cached_property
+    def _products(self) -> dict[tuple[str, str], str]:
+        """(exposure, candidate) -> the mosaic that it belongs to."""
+        return {(name, e["acid"]): product for product, e in self.mosaics.items() for name in e["members"]}
 
     def background_files(self, exposure: str) -> list[str]:
         """Return the stage 1 products that serve as background of an exposure."""
@@ -318,9 +327,9 @@ class Plan:
 
     def product_of(self, exposure: str, acid: str) -> str:
         """Return the mosaic that a cleaned exposure belongs to."""
-        for product, entry in self.mosaics.items():
-            if entry["acid"] == acid and exposure in entry["members"]:
-                return product
+        found = self._products.get((exposure, acid))
+        if found is not None:
+            return found
         raise InputError(f"exposure {exposure} is in no association {acid}")
 
     def options(self, product: str, steps: Sequence[str]) -> dict[str, dict]:
