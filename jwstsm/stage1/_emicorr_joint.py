@@ -125,9 +125,9 @@ def sum_by_phase(groups, quiet, index, sums):
             for k in range(nx // 4):
                 x = 4 * k
                 total = np.float64(row[x]) if good[x] else 0.0
-                total += row[x + 1] if good[x + 1] else 0.0
-                total += row[x + 2] if good[x + 2] else 0.0
-                total += row[x + 3] if good[x + 3] else 0.0
+                total += np.float64(row[x + 1]) if good[x + 1] else 0.0
+                total += np.float64(row[x + 2]) if good[x + 2] else 0.0
+                total += np.float64(row[x + 3]) if good[x + 3] else 0.0
                 mine[index[y, k]] += total
 
 
