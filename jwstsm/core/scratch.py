@@ -33,7 +33,11 @@ def allocate(shape: tuple[int, ...], dtype, limit: int | None = None) -> np.ndar
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(dir=os.environ.get("JWSTSM_SCRATCH"), prefix="jwstsm-") as file:
         file.truncate(nbytes)
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+        array = np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    # blocks of rows touch a little of every plane; without this the kernel maps much more around each page, and all of
+    # it counts as this process's memory
+    array._mmap.madvise(mmap.MADV_RANDOM)
+    return array
 
 
 def release(array: np.ndarray | None) -> None:

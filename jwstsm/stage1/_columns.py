@@ -19,7 +19,7 @@ from jwstsm.core.compiled import njit
 __all__ = ["NETWORK_MAX", "WIDTH", "median_of_sorted", "merge_exchange", "select_median", "sort_columns", "strip_width"]
 
 #: Columns with more values than this are not sorted by a network.
-NETWORK_MAX = 192
+NETWORK_MAX = 1024
 
 #: Pixels side by side in a strip; the buffers of a strip stay in the first- and second-level cache.
 WIDTH = 64
@@ -51,7 +51,7 @@ def merge_exchange(n: int) -> np.ndarray:
 
 def strip_width(n: int) -> int:
     """Pixels per strip so that a float32 buffer ``(n, width)`` takes at most 256 kB."""
-    return max(8, min(WIDTH, 65536 // max(1, n)))
+    return max(8, min(WIDTH, 65536 // max(1, n)) // 8 * 8)
 
 
 @njit

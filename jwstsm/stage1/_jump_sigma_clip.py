@@ -9,33 +9,58 @@ from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from jwstsm.stage1._columns import sort_columns
 from jwstsm.stage1._jump_twopoint import fill_differences
 
-__all__ = ["clip_bounds", "clip_differences", "clipped_moments"]
+__all__ = ["clip_bounds", "clip_differences", "clipped_moments", "strip_moments"]
 
 _BAD = np.uint8(DO_NOT_USE | SATURATED)
 _JUMP = np.uint8(JUMP_DET)
 
 
 @njit
-def _moments(values, start, stop):
-    """Mean, median and standard deviation of the sorted ``values[start:stop]`` (float64)."""
-    count = stop - start
-    mean = 0.0
-    for k in range(start, stop):
-        mean += values[k]
-    mean /= count
-    square = 0.0
-    for k in range(start, stop):
-        square += (values[k] - mean) ** 2
-    half = start + count // 2
-    median = np.float64(values[half])
-    if count % 2 == 0:
-        median = (np.float64(values[half - 1]) + median) / 2.0
-    return mean, median, np.sqrt(square / count)
+def _median(ordered, x, start, stop):
+    """Median of the sorted ``ordered[start:stop, x]``."""
+    half = start + (stop - start) // 2
+    median = np.float64(ordered[half, x])
+    return median if (stop - start) % 2 == 1 else (np.float64(ordered[half - 1, x]) + median) / 2.0
 
 
 @njit
-def clip_bounds(values, count, sigma, rounds):
-    """Clip the sorted ``values[:count]`` about their median.
+def strip_moments(ordered, width, mean, square):
+    """Mean of the finite values of each column, and the sum of squares about it, into ``mean``, ``square`` (width,)."""
+    inf = np.float32(np.inf)
+    n = ordered.shape[0]
+    count = np.zeros(width)
+    for x in range(width):
+        mean[x] = 0.0
+        square[x] = 0.0
+    for k in range(n):
+        row = ordered[k]
+        for x in range(width):
+            mean[x] += np.float64(row[x]) if row[x] < inf else 0.0
+        for x in range(width):
+            count[x] += 1.0 if row[x] < inf else 0.0
+    for x in range(width):
+        mean[x] = mean[x] / count[x] if count[x] > 0.0 else 0.0
+    for k in range(n):
+        row = ordered[k]
+        for x in range(width):
+            away = np.float64(row[x]) - mean[x] if row[x] < inf else 0.0
+            square[x] += away * away
+
+
+@njit
+def clip_bounds(ordered, x, count, mean, square, sigma, rounds):
+    """Clip the sorted ``ordered[:count, x]`` about their median.
+
+    Parameters
+    ----------
+    ordered : (n, width) float32
+    x, count : int
+        Column, and number of values in it.
+    mean, square : float
+        Their mean and sum of squares about it. What is clipped is taken out of them, not summed anew.
+    sigma : float
+        Limit in standard deviations.
+    rounds : int
 
     Returns
     -------
@@ -51,17 +76,26 @@ def clip_bounds(values, count, sigma, rounds):
     for _ in range(rounds):
         if stop <= start:
             break
-        _, median, deviation = _moments(values, start, stop)
+        median = _median(ordered, x, start, stop)
+        deviation = np.sqrt(max(square, 0.0) / (stop - start))
         lower = median - sigma * deviation
         upper = median + sigma * deviation
         first = start
         last = stop
-        while first < last and values[first] < lower:
+        while first < last and ordered[first, x] < lower:
             first += 1
-        while last > first and values[last - 1] > upper:
+        while last > first and ordered[last - 1, x] > upper:
             last -= 1
         if first == start and last == stop:
             break
+        left = stop - start
+        for k in range(start, stop):
+            if first <= k < last:
+                continue
+            left -= 1
+            away = np.float64(ordered[k, x]) - mean
+            mean -= away / max(left, 1)
+            square -= away * (np.float64(ordered[k, x]) - mean)
         start = first
         stop = last
     return lower, upper, start, stop
@@ -116,7 +150,8 @@ def clip_differences(data, groupdq, gain, threshold, per_group, network, width, 
         y = y0 + j
         diffs = np.empty((n, width), np.float32)
         ordered = np.empty((count, width), np.float32)
-        column = np.empty(count, np.float32)
+        mean = np.empty(width, np.float64)
+        square = np.empty(width, np.float64)
         usable = np.empty(width, np.int64)
         seen = np.empty(width, np.uint8)
         for x0 in range(0, nx, width):
@@ -124,10 +159,11 @@ def clip_differences(data, groupdq, gain, threshold, per_group, network, width, 
             fill_differences(data, groupdq, gain, y, x0, w, diffs, usable, seen)
             for g in range(sets):
                 _sort_strip(diffs, g, sets, count, w, network, ordered, usable)
+                strip_moments(ordered, w, mean, square)
                 for x in range(w):
-                    for k in range(usable[x]):
-                        column[k] = ordered[k, x]
-                    lower, upper, _, _ = clip_bounds(column, usable[x], threshold, 5)
+                    lower, upper, start, stop = clip_bounds(ordered, x, usable[x], mean[x], square[x], threshold, 5)
+                    if start == 0 and stop == usable[x]:
+                        continue
                     for k in range(count):
                         at = g + k * sets
                         value = np.float64(diffs[at, x])
@@ -146,7 +182,9 @@ def clipped_moments(data, groupdq, gain, threshold, width, y0, y1, median, devia
     steps = ngroups - 1
     for j in prange(y1 - y0):
         y = y0 + j
-        column = np.empty(nints, np.float32)
+        column = np.empty((nints, 1), np.float32)
+        mean = np.empty(1, np.float64)
+        square = np.empty(1, np.float64)
         for x in range(nx):
             for g in range(steps):
                 kept = 0
@@ -156,14 +194,11 @@ def clipped_moments(data, groupdq, gain, threshold, width, y0, y1, median, devia
                     if (a | b) & _BAD == 0 and a != _JUMP and b != _JUMP:
                         value = data[i, g + 1, y, x] * gain[y, x] - data[i, g, y, x] * gain[y, x]
                         if np.isfinite(value):
-                            column[kept] = value
+                            column[kept, 0] = value
                             kept += 1
-                column[:kept].sort()
-                _, _, start, stop = clip_bounds(column, kept, threshold, 5)
-                if stop > start:
-                    _, middle, spread = _moments(column, start, stop)
-                    median[g, y, x] = middle
-                    deviation[g, y, x] = spread
-                else:
-                    median[g, y, x] = np.nan
-                    deviation[g, y, x] = np.nan
+                column[:kept, 0] = np.sort(column[:kept, 0])
+                strip_moments(column[:kept], 1, mean, square)
+                _, _, start, stop = clip_bounds(column, 0, kept, mean[0], square[0], threshold, 5)
+                median[g, y, x] = _median(column, 0, start, stop) if stop > start else np.nan
+                strip_moments(column[start:stop], 1, mean, square)
+                deviation[g, y, x] = np.sqrt(square[0] / (stop - start)) if stop > start else np.nan

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import JUMP_DET
 from jwstsm.stage1._columns import merge_exchange, strip_width
@@ -56,16 +57,18 @@ def segment_details(ramp, gain, readnoise, dark, zeroframe, groups, times, suppr
         ramp.release()
     # at least one plane each: an array without planes cannot be told from a missing one in a file
     nsegments, njumps = (max(1, int(n)) for n in most.max(axis=1))
-    planes = [ramp.allocate((nints, nsegments, ny, nx), np.float32) for _ in _SEGMENT_PLANES]
+    planes = ramp.allocate((len(_SEGMENT_PLANES), nints, nsegments, ny, nx), np.float32)
     pedestal = ramp.allocate((nints, ny, nx), np.float32)
     crmag = ramp.allocate((nints, njumps, ny, nx), np.float32)
     readout = ramp.readout
     lead = ((readout.nframes + 1) / 2 + readout.drop_frames1) / (readout.nframes + readout.groupgap)
     tables = (merge_exchange(g1 - g0 - 1), *slope_coefficients(max(g1 - g0, 2)), POWERS, width)
     outputs = [np.asarray(plane) for plane in (slope, *planes, pedestal, crmag)]
-    for y0, y1 in ramp.row_blocks():
+    for y0, y1 in ramp.row_blocks(scratch.in_memory_limit() // 8):
         _fill(*inputs, lead, *tables, y0, y1, *outputs)
         ramp.release()
+        for space in (planes, pedestal, crmag):
+            scratch.release(space)
     return dict(zip(_SEGMENT_PLANES, planes, strict=True)) | {"pedestal": pedestal, "crmag": crmag}
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.core.dq import DO_NOT_USE
 from jwstsm.products import FitOpt, Ramp, Slope
 from jwstsm.references import References
@@ -97,16 +98,17 @@ def fit_ols(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, groups: tuple[i
     data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
     g0, g1 = groups
     shape = data.shape[2:]
-    ints = {name: ramp.allocate((data.shape[0], *shape), kind) for name, kind in _PLANES.items()}
+    ints, space = _planes(ramp, _PLANES)
     rate, ratedq = np.empty((4, *shape), np.float32), np.empty(shape, np.uint32)
     width = strip_width(g1 - g0)
     fixed = (g0, g1, _times(ramp.readout), float(np.sqrt(2.0 * ramp.readout.nframes)), suppress)
     tables = (merge_exchange(g1 - g0 - 1), *slope_coefficients(max(g1 - g0, 2)), width)
-    planes = [np.asarray(ints[name]) for name in _PLANES]
+    planes = [np.asarray(plane) for plane in ints.values()]
     inputs = (data, groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, not suppress))
-    for y0, y1 in ramp.row_blocks():
+    for y0, y1 in ramp.row_blocks(scratch.in_memory_limit() // 4):
         _ols.fit_rows(*inputs, *fixed, *tables, y0, y1, rate, ratedq, *planes)
         ramp.release()
+        scratch.release(space)
     return {"data": rate[0], "dq": ratedq, "var_poisson": rate[1], "var_rnoise": rate[2], "err": rate[3]}, ints
 
 
@@ -137,19 +139,27 @@ def fit_likely(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: f
     shape = data.shape[2:]
     readout = ramp.readout
     sampling = _likely.Sampling.of(readout.read_pattern, readout.frame_time_s, ramp.zeroframe is not None)
-    ints = {name: ramp.allocate((data.shape[0], *shape), kind) for name, kind in (_PLANES | {"chisq": np.float32}).items()}
+    ints, space = _planes(ramp, _PLANES | {"chisq": np.float32})
     rate, ratedq = np.empty((5, *shape), np.float32), np.empty(shape, np.uint32)
     n = sampling.table.shape[1]
     inputs = (data, groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, sampling.zero_frame))
     method = (readout.nframes, sampling.table, sampling.pairs, *jump_limits(threshold), robust)
     planes = [np.asarray(plane) for plane in ints.values()]
-    for y0, y1 in ramp.row_blocks():
+    for y0, y1 in ramp.row_blocks(scratch.in_memory_limit() // 4):
         _likely.fit_rows(*inputs, *method, merge_exchange(n), strip_width(2 * n), y0, y1, rate, ratedq, *planes)
         ramp.release()
+        scratch.release(space)
     if data.shape[0] == 1:
         return {name: plane[0].copy() for name, plane in ints.items()}, ints
     names = ("data", "var_poisson", "var_rnoise", "err", "chisq")
     return dict(zip(names, rate, strict=True)) | {"dq": ratedq}, ints
+
+
+def _planes(ramp: Ramp, kinds: dict) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return results per integration by name, and the array they are parts of: together they may outgrow memory."""
+    nints, _, ny, nx = ramp.data.shape
+    space = ramp.allocate((len(kinds), nints, ny, nx), np.float32)
+    return {name: part.view(kind) for (name, kind), part in zip(kinds.items(), space, strict=True)}, space
 
 
 def _times(readout) -> np.ndarray:
