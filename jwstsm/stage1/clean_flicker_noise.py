@@ -154,6 +154,7 @@ def clean_flicker_noise(
         return Skipped(ramp, f"flicker noise of {readout.exp_type} cannot be fitted")
     if fit_method not in mode.methods:
         return Skipped(ramp, f"fit_method '{fit_method}' is not for {readout.exp_type}")
+    drafts = None
     if autoparam and readout.exp_type in AUTO_LIMITS:
         drafts = draft_rate(ramp, refs)
         if drafts is not None:
@@ -167,9 +168,8 @@ def clean_flicker_noise(
         return Skipped(ramp, "background_method 'median_image' needs more than one integration")
     flat = _read_flat(refs) if apply_flat_field else None
     per_integration = background_method == "median_image" or not single_mask
-    drafts = None
     if user_mask is None or background_method == "median_image":
-        drafts = draft_rate(ramp, refs)
+        drafts = drafts or draft_rate(ramp, refs)
         if drafts is None:
             return Skipped(ramp, "no usable ramp to find the background with")
     if user_mask is not None:
