@@ -44,6 +44,46 @@ def _fit_flagged(values, flags, facts, x, ngroups, gain, noise, flux, times, tab
 
 
 @njit
+def _fit_others(values, flags, facts, dq, ngroups, width, pixel, times, table, starts, begin, size, fit, now, tally):
+    """Fit the flagged pixels of a strip and those of one group; write the DQ of the integration to ``now`` (width).
+
+    What is unusable gets sums of 0 and is counted in ``tally``.
+    """
+    for x in range(width):
+        now[x] = dq[x]
+        if facts[SEEN, x] != 0 or ngroups == 1:
+            now[x] = _integration_flags(facts, x, dq[x], flags[0, x], ngroups)
+            if now[x] & _UNUSABLE == 0:
+                _fit_flagged(
+                    values, flags, facts, x, ngroups, pixel[0, x], pixel[1, x], pixel[2, x],
+                    times, table, starts, begin, size, fit,
+                )  # fmt: skip
+        if now[x] & _UNUSABLE != 0:
+            for f in range(4):
+                fit[f, x] = 0.0
+            tally[0, x] += 1 if now[x] & _DNU32 != 0 else 0
+            tally[1, x] += 1 if now[x] & _SAT32 != 0 else 0
+
+
+@njit
+def _count_lost_charge(
+    groupdq, i, g0, g1, y, x0, width, facts, pixel, times, marks, begin, size, fit, total, tally, var_r
+):  # fmt: skip
+    """Add 1 / R of a strip to ``total``, as if charge loss had not been flagged; renew ``var_r`` where it was."""
+    for x in range(width):
+        if facts[SEEN, x] & np.int64(_LOST) == 0:
+            total[x] += fit[1, x] if fit[1, x] * LARGEST_VARIANCE > 1.0 else 0.0
+            continue
+        tally[3, x] += 1
+        inverse = _read_precision_without_charge_loss(
+            groupdq, i, g0, g1, y, x0 + x, pixel[1, x], pixel[0, x],
+            times[facts[FIRST, x]], times[GROUP], marks, begin, size,
+        )  # fmt: skip
+        var_r[x] = _bounded(1.0 / inverse if inverse > 0.0 else 0.0)
+        total[x] += inverse
+
+
+@njit
 def _read_precision_without_charge_loss(groupdq, i, g0, g1, y, xx, noise, gain, time1, tgroup, flags, begin, size):
     """Sum of 1 / R over the segments that a pixel would have if charge loss had not been flagged."""
     for g in range(g0, g1):
@@ -171,46 +211,16 @@ def fit_rows(
                     load_strip(data, groupdq, zeroframe, i, g0, g1, y, x0, w, suppress, values, flags, facts)
                 if ngroups > 1:
                     fit_whole_ramps(
-                        values,
-                        ngroups,
-                        w,
-                        pixel[0],
-                        pixel[1],
-                        pixel[2],
-                        times[GROUP],
-                        table,
-                        starts,
-                        power,
-                        pixel[3],
+                        values, ngroups, w, pixel[0], pixel[1], pixel[2], times[GROUP], table, starts, power, pixel[3],
                         fit,
-                    )
-                for x in range(w):
-                    now[x] = dq[x]
-                    if facts[SEEN, x] != 0 or ngroups == 1:
-                        now[x] = _integration_flags(facts, x, dq[x], flags[0, x], ngroups)
-                        if now[x] & _UNUSABLE == 0:
-                            _fit_flagged(
-                                values, flags, facts, x, ngroups, pixel[0, x], pixel[1, x], pixel[2, x],
-                                times, table, starts, begin, size, fit,
-                            )  # fmt: skip
-                    if now[x] & _UNUSABLE != 0:
-                        for f in range(4):
-                            fit[f, x] = 0.0
-                        tally[0, x] += 1 if now[x] & _DNU32 != 0 else 0
-                        tally[1, x] += 1 if now[x] & _SAT32 != 0 else 0
+                    )  # fmt: skip
+                _fit_others(values, flags, facts, dq, ngroups, w, pixel, times, table, starts, begin, size, fit, now, tally)
                 row = slice(x0, x0 + w)
                 _finish_integration(fit, now, w, slope[i, y, row], var_p[i, y, row], var_r[i, y, row], err[i, y, row])
-                for x in range(w):
-                    if facts[SEEN, x] & np.int64(_LOST) == 0:
-                        sums[3, x] += fit[1, x] if fit[1, x] * LARGEST_VARIANCE > 1.0 else 0.0
-                        continue
-                    tally[3, x] += 1
-                    inverse = _read_precision_without_charge_loss(
-                        groupdq, i, g0, g1, y, x0 + x, pixel[1, x], pixel[0, x],
-                        times[facts[FIRST, x]], times[GROUP], marks, begin, size,
-                    )  # fmt: skip
-                    var_r[i, y, x0 + x] = _bounded(1.0 / inverse if inverse > 0.0 else 0.0)
-                    sums[3, x] += inverse
+                _count_lost_charge(
+                    groupdq, i, g0, g1, y, x0, w, facts, pixel, times, marks, begin, size, fit, sums[3], tally,
+                    var_r[i, y, row],
+                )  # fmt: skip
                 for x in range(w):
                     if facts[NSAT, x] > 0:
                         tally[2, x] += 1
