@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,17 @@ include: snakefile()
 rule program: input: rules.all.input
 """
 
+_ROOMS = {
+    "asn": ("associations", "make and look at associations: which exposures belong together"),
+    "sim": ("sim", "simulate a program with known truth and the references it needs"),
+}
+"""Command -> the room that declares it in its ``cli`` module, and what it does."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = _parser()
+    argv = sys.argv[1:] if argv is None else argv
+    parser = _parser(argv[0] if argv else "")
     arguments, rest = parser.parse_known_args(argv)
     if rest and not getattr(arguments, "takes_options", False):
         parser.error(f"unknown arguments: {' '.join(rest)}")
@@ -38,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """Return the parser; a room that has commands of its own declares them only if ``wanted`` is one of them."""
     parser = argparse.ArgumentParser(prog="jwstsm", description="JWST calibration from uncal to science products.")
     parser.add_argument("--version", action="version", version=f"jwstsm {jwstsm.__version__}")
     sub = parser.add_subparsers(required=True, metavar="command")
@@ -78,16 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("file", type=Path)
     one.set_defaults(function=_info)
 
-    for room in ("associations", "sim"):
-        _add_room(sub, room)
+    for command, (room, what) in _ROOMS.items():
+        if command == wanted:
+            importlib.import_module(f"jwstsm.{room}.cli").add_parser(sub)
+        else:
+            sub.add_parser(command, help=what, add_help=False)
     return parser
-
-
-def _add_room(sub, room: str) -> None:
-    """Let a room declare its own commands; its heavy imports happen when they run."""
-    import importlib
-
-    importlib.import_module(f"jwstsm.{room}.cli").add_parser(sub)
 
 
 def _init(arguments) -> None:

@@ -78,6 +78,6 @@ def test_command_line_makes_a_program(tmp_path):
     parser = argparse.ArgumentParser()
     cli.add_parser(parser.add_subparsers())
     arguments = parser.parse_args(["sim", "tiny", str(tmp_path), "--seed", "2", "--ngroups", "3"])
-    assert arguments.func(arguments) == 0
+    assert arguments.function(arguments) == 0
     (path,) = (tmp_path / "uncal").glob("*_uncal.fits")
     assert fits.getheader(path)["NGROUPS"] == 3
