@@ -108,7 +108,10 @@ class Chip:
     @property
     def saturation_dn(self) -> np.ndarray:
         """Raw level [DN] above which a pixel is saturated: 98 % of the measured full well, below the A/D limit."""
-        return np.minimum(self.bias + 0.98 * self.measured(self.full_well / self.gain), ADC_MAX - 1000.0)
+        charge = self.full_well / self.gain
+        inside = self.row.array.bias_inside
+        level = 0.98 * self.measured(self.bias + charge) if inside else self.bias + 0.98 * self.measured(charge)
+        return np.minimum(level, ADC_MAX - 1000.0)
 
     def measured(self, linear_dn: np.ndarray) -> np.ndarray:
         """Invert the linearity polynomial: signal in linear DN -> what the detector shows [DN]."""
@@ -172,7 +175,7 @@ def _border(row: DetectorRow, region: Region) -> np.ndarray:
     x = region.x0 + np.arange(region.nx)
     y = region.y0 + np.arange(region.ny)
     edge_x = (x < row.border) | (x >= row.size - row.border)
-    edge_y = (y < row.border) | (y >= row.size - row.border)
+    edge_y = row.array.border_rows & ((y < row.border) | (y >= row.shape[0] - row.border))
     return edge_x[None, :] | edge_y[:, None]
 
 
@@ -190,14 +193,17 @@ def _bias(row: DetectorRow, region: Region, outputs: int, seed: int) -> np.ndarr
     generator = np.random.default_rng(int(rng.key(seed, row.name, "amplifiers")))
     level = generator.normal(0, 350, row.outputs)
     parity = generator.normal(0, 60, row.outputs)
-    bias = 9500.0 + 130.0 * rng.normal_field(rng.key(seed, row.name, "bias"), *region)
+    bias = row.array.bias_dn + 130.0 * rng.normal_field(rng.key(seed, row.name, "bias"), *region)
     bias += 150.0 * _smooth(seed, row.name, "bias", region)
     # fixed pattern follows the full-frame column in readout order, whichever subarray is read
     fast_is_x = abs(row.fast_axis) == 1
     start, count = (region.x0, region.nx) if fast_is_x else (region.y0, region.ny)
     column = np.arange(start, start + count)
     column = column if row.fast_axis > 0 else row.size - 1 - column
-    amplifier = column // (row.size // row.outputs) if outputs > 1 else np.zeros(count, int)
+    if row.array.interleaved:
+        amplifier, parity = column % row.outputs, np.zeros(row.outputs)
+    else:
+        amplifier = column // (row.size // row.outputs) if outputs > 1 else np.zeros(count, int)
     pattern = level[amplifier] + parity[amplifier] * np.where(column % 2, 0.5, -0.5)
     bias += pattern[None, :] if fast_is_x else pattern[:, None]
     return bias.astype(np.float32)

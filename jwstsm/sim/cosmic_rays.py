@@ -127,7 +127,7 @@ def draw_snowballs(chip: Chip, interval_s: float, rate_full_frame_s: float, gene
     shape : (centre y, centre x, core radius, halo radius), pixels
     """
     ny, nx = chip.region.shape
-    for _ in range(generator.poisson(rate_full_frame_s * interval_s * ny * nx / chip.row.size**2)):
+    for _ in range(generator.poisson(rate_full_frame_s * interval_s * ny * nx / np.prod(chip.row.shape))):
         cy, cx = generator.uniform(0, ny), generator.uniform(0, nx)
         core = float(np.clip(generator.lognormal(np.log(3.5), 0.45), 2.0, 14.0))
         scale = core * generator.uniform(0.6, 1.2)

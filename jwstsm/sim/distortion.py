@@ -9,7 +9,7 @@ from jwstsm.sim.geometry import Aperture
 
 __all__ = ["distortion_model"]
 
-INVERSE_DEGREE = 6
+INVERSE_DEGREE = 7
 
 
 def _polynomial(coefficients: np.ndarray) -> models.Polynomial2D:
@@ -29,8 +29,8 @@ def _linear(matrix: np.ndarray):
 
 def _fit_inverse(aperture: Aperture) -> tuple[np.ndarray, np.ndarray]:
     """Fit polynomials ideal -> science pixel over the detector and a margin; returns two coefficient tables."""
-    grid = np.linspace(-40, aperture.shape[1] + 40, 61) + 1 - aperture.reference[0]
-    x, y = (a.ravel() for a in np.meshgrid(grid, grid))
+    sides = zip(aperture.shape[::-1], aperture.reference, strict=True)
+    x, y = (a.ravel() for a in np.meshgrid(*(np.linspace(-40, size + 40, 61) + 1 - r for size, r in sides)))
     u = np.polynomial.polynomial.polyval2d(x, y, aperture.coefficients_x)
     v = np.polynomial.polynomial.polyval2d(x, y, aperture.coefficients_y)
     scale = max(np.abs(u).max(), np.abs(v).max())

@@ -74,6 +74,7 @@ MODULE|module
 CHANNEL|wavelength channel
 FILTER|filter
 PUPIL|pupil element
+BAND|band of the spectrometer
 PILIN|is the pupil imaging lens in
 |Exposure parameters
 EXPCOUNT|running number of the exposure in the visit

@@ -56,6 +56,9 @@ class ExposureSpec:
     """Dither offset in the ideal frame [arcsec]."""
     target: tuple[str, float, float]
     """Name, right ascension and declination [deg]."""
+    exp_type: str
+    keywords: tuple[tuple[str, object], ...] = ()
+    """Keywords of the primary header that differ from the tables; None leaves one out."""
 
     @property
     def file_root(self) -> str:
@@ -222,14 +225,14 @@ def _exposure_values(spec: ExposureSpec) -> dict:
     return {
         "INSTRUME": spec.row.instrument,
         "DETECTOR": spec.row.name,
-        "MODULE": spec.row.module,
-        "CHANNEL": spec.row.channel,
-        "FILTER": spec.filter.filter,
-        "PUPIL": spec.filter.pupil,
+        "MODULE": spec.row.module or None,
+        "CHANNEL": spec.row.channel or None,
+        "FILTER": spec.filter.filter or None,
+        "PUPIL": spec.filter.pupil or None,
         "PILIN": False,
         "EXPCOUNT": spec.exposure,
         "EXPRIPAR": "PRIME",
-        "EXP_TYPE": INSTRUMENTS[spec.row.instrument].exp_type,
+        "EXP_TYPE": spec.exp_type,
         "EXPSTART": start,
         "EXPMID": middle,
         "EXPEND": end,
@@ -341,7 +344,7 @@ def _header(rows, values: dict) -> fits.Header:
         if not keyword:
             header.add_blank()
             header.add_blank(f"       {comment}")
-        elif keyword in values:
+        elif values.get(keyword) is not None:
             # a footprint fills its card
             header[keyword] = (values[keyword], comment) if keyword != "S_REGION" else values[keyword]
     missing = set(values) - {keyword for keyword, _ in rows}
@@ -353,6 +356,7 @@ def _header(rows, values: dict) -> fits.Header:
 def primary_header(spec: ExposureSpec) -> fits.Header:
     """Return the primary header of the uncal file."""
     values = _program_values(spec) | _visit_values(spec) | _exposure_values(spec) | _layout_values(spec)
+    values |= dict(spec.keywords)
     return _header(PRIMARY, values)
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "ARRAYS",
     "DETECTORS",
     "FILTERS",
     "INSTRUMENTS",
     "READ_PATTERNS",
+    "ArrayRow",
     "DetectorRow",
     "FilterRow",
     "InstrumentRow",
+    "find_filter",
     "frame_time_s",
     "pattern",
 ]
@@ -39,6 +42,10 @@ class InstrumentRow(NamedTuple):
     apcorr_model: str
     pupils: str
     """Pupil elements that a distortion reference serves."""
+    elements: tuple[str, str] = ("filter", "pupil")
+    """Columns by which the rows of photometric tables are found."""
+    parts: tuple[str, ...] = ("channel", "module")
+    """Parts of the instrument that have references of their own."""
 
 
 INSTRUMENTS = {
@@ -56,7 +63,42 @@ INSTRUMENTS = {
             "NrcImgApcorrModel",
             "CLEAR|F162M|F164N|",
         ),
+        InstrumentRow(
+            "MIRI",
+            "SIAS",
+            "MIRI Imaging",
+            "MIR_IMAGE",
+            "MIR_IMAGE|MIR_TACQ|MIR_TACONFIRM|MIR_LYOT|MIR_4QPM|MIR_CORONCAL",
+            "MIR_MRS|MIR_LRS-SLITLESS|MIR_LRS-FIXEDSLIT|MIR_WFSS",
+            "MIR_DARKIMG",
+            "MirImgPhotomModel",
+            "MirImgApcorrModel",
+            "",
+            ("filter", "subarray"),
+            (),
+        ),
     )
+}
+
+
+class ArrayRow(NamedTuple):
+    """What a kind of detector array has in common."""
+
+    rows: int
+    """Rows of the full frame; 0 for as many as columns."""
+    border_rows: bool
+    """Whether there are rows of reference pixels, beside the columns."""
+    interleaved: bool
+    """Whether amplifiers take turns along a row instead of reading a stripe each."""
+    bias_dn: float
+    """Level after a reset."""
+    bias_inside: bool
+    """Whether the linearity correction counts from zero, bias included, for lack of a bias reference."""
+
+
+ARRAYS = {
+    "H2RG": ArrayRow(0, True, False, 9500.0, False),
+    "SIAS": ArrayRow(1024, False, True, 5000.0, True),
 }
 
 
@@ -73,7 +115,7 @@ class DetectorRow(NamedTuple):
     fast_axis: int
     slow_axis: int
     size: int
-    """Pixels on a side, reference pixels included."""
+    """Columns of a full frame, reference pixels included."""
     border: int
     """Width of the reference-pixel border."""
     outputs: int
@@ -85,6 +127,16 @@ class DetectorRow(NamedTuple):
     dark_e_s: float
     ipc: float
     """Fraction of a pixel's signal seen by each of its four neighbours."""
+
+    @property
+    def array(self) -> ArrayRow:
+        """What it shares with detectors of its kind."""
+        return ARRAYS[INSTRUMENTS[self.instrument].chain]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The (ny, nx) of a full frame."""
+        return self.array.rows or self.size, self.size
 
 
 _DETECTORS = """
@@ -98,11 +150,15 @@ NRCB2    NIRCAM NRCB2 B SHORT 487 -1  2 2048 4 4 2.13 9.3 101000 0.0020 0.0050
 NRCB3    NIRCAM NRCB3 B SHORT 488  1 -2 2048 4 4 1.94 9.0 96000 0.0018 0.0048
 NRCB4    NIRCAM NRCB4 B SHORT 489 -1  2 2048 4 4 2.03 8.9 99000 0.0017 0.0049
 NRCBLONG NIRCAM NRCB5 B LONG  490  1 -2 2048 4 4 1.80 11.2 81000 0.0270 0.0054
+MIRIMAGE    MIRI MIRIM - -  493 1 2 1032 4 4 4.00 24.0 205000 0.12 0.0
+MIRIFULONG  MIRI MIRIM - 34 494 1 2 1032 4 4 3.95 25.0 200000 0.10 0.0
+MIRIFUSHORT MIRI MIRIM - 12 495 1 2 1032 4 4 4.05 24.5 203000 0.09 0.0
 """
+# the imager's apertures stand in for those of the spectrometer, which have no distortion in pixels
 
 DETECTORS: dict[str, DetectorRow] = {}
 for _line in _DETECTORS.strip().splitlines():
-    _name, _instrument, _siaf, _module, _channel, *_numbers = _line.split()
+    _name, _instrument, _siaf, _module, _channel, *_numbers = (word if word != "-" else "" for word in _line.split())
     DETECTORS[_name] = DetectorRow(
         _name, _instrument, _siaf, _module, _channel, *map(int, _numbers[:6]), *map(float, _numbers[6:])
     )
@@ -143,12 +199,34 @@ NIRCAM LONG  F356W CLEAR  3.563 0.787 0.41 2.80 0.13 -0.011  0.017
 NIRCAM LONG  F410M CLEAR  4.084 0.438 0.86 3.09 0.24  0.093  0.064
 NIRCAM LONG  F444W CLEAR  4.402 1.024 0.38 3.24 0.38  0.000  0.000
 NIRCAM LONG  F480M CLEAR  4.817 0.303 1.51 3.42 0.71 -0.145  0.112
+MIRI - F560W  -  5.635 1.000 0.60 3.73 0.9 -0.080 -0.060
+MIRI - F770W  -  7.639 1.950 0.28 4.37 3.1  0.000  0.000
+MIRI - F1000W -  9.953 1.800 0.47 4.94 7.2 -0.140 -0.620
+MIRI - F1280W - 12.810 2.470 0.51 5.48 14.  0.110 -0.310
+MIRI - F1500W - 15.064 2.920 0.42 5.83 21.  0.230 -0.270
+MIRI - F2100W - 20.795 4.580 0.58 6.51 90.  0.050  0.190
+MIRI - P750L  -  8.000 6.000 0.45 4.40 3.0  0.000  0.000
+MIRI - SHORT  -  6.500 3.000 0.90 4.10 2.0  0.000  0.000
 """
 
 FILTERS: dict[tuple[str, str, str], FilterRow] = {}
 for _line in _FILTERS.strip().splitlines():
-    _instrument, _channel, _filter, _pupil, *_numbers = _line.split()
+    _instrument, _channel, _filter, _pupil, *_numbers = (word if word != "-" else "" for word in _line.split())
     FILTERS[_instrument, _filter, _pupil] = FilterRow(_instrument, _channel, _filter, _pupil, *map(float, _numbers))
+
+
+def find_filter(instrument: str, name: str) -> FilterRow:
+    """Return the row of a filter, or of a pupil element or band that does a filter's work.
+
+    Raises
+    ------
+    KeyError
+        If the instrument has none of that name.
+    """
+    rows = [row for row in FILTERS.values() if row.instrument == instrument and name in (row.filter, row.pupil)]
+    if not rows:
+        raise KeyError(f"{instrument} has no filter {name}")
+    return rows[0]
 
 
 class PatternRow(NamedTuple):
@@ -171,7 +249,7 @@ READ_PATTERNS = {
         ("DEEP2", 2, 18),
         ("DEEP8", 8, 12),
     )
-}
+} | {("MIRI", name): PatternRow(1, 0) for name in ("FAST", "FASTR1", "SLOW", "SLOWR1")}
 
 
 def pattern(instrument: str, readpatt: str) -> PatternRow:

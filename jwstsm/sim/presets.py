@@ -37,6 +37,10 @@ class Observation:
     dithers: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
     """Offsets in the ideal frame of the first detector [arcsec]."""
     outputs: int = 4
+    exp_type: str = ""
+    """Type of exposure; the instrument's images if empty."""
+    keywords: tuple[tuple[str, object], ...] = ()
+    """Keywords of the primary header that differ from what the tables say; None leaves one out."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ from jwstsm.sim import geometry, headers, rng
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.detector import Effects, Readout, expose
 from jwstsm.sim.extensions import asdf_block, group_table, int_times_table
-from jwstsm.sim.instruments import DETECTORS, FILTERS, DetectorRow, frame_time_s, pattern
-from jwstsm.sim.optics import render_light, throughput
+from jwstsm.sim.instruments import DETECTORS, INSTRUMENTS, DetectorRow, find_filter, pattern
+from jwstsm.sim.optics import throughput
 from jwstsm.sim.presets import PRESETS, Observation, Preset
 from jwstsm.sim.program_references import write_cache
+from jwstsm.sim.scenes import render
 from jwstsm.sim.sky import draw_catalog, flux_jy
+from jwstsm.sim.timing import frame_time
 
 __all__ = ["ProgramPaths", "plan_exposures", "simulate_program"]
 
@@ -149,15 +151,17 @@ def _readout(observation: Observation, prime: geometry.Aperture) -> Readout:
         observation.ngroups,
         averaging.nframes,
         averaging.groupgap,
-        frame_time_s(nx, ny, observation.outputs),
+        frame_time(row, nx, ny, observation),
         averaging.nframes > 1,
+        observation.subarray,
+        observation.readpatt,
     )
 
 
 def _spec(preset, observation, number, detector, filter_name, attitude, readout) -> headers.ExposureSpec:
     """Describe an exposure of one detector at a nominal attitude; times and dither are still those of the first."""
     row = DETECTORS[detector]
-    chosen = FILTERS[row.instrument, filter_name, "CLEAR"]
+    chosen = find_filter(row.instrument, filter_name)
     place = _aperture(row, observation.aperture)
     camera = geometry.Camera(
         _aperture(row, "FULL"),
@@ -191,6 +195,8 @@ def _spec(preset, observation, number, detector, filter_name, attitude, readout)
         dithers=len(observation.dithers),
         offset=(0.0, 0.0),
         target=("SIM-FIELD", preset.ra, preset.dec),
+        exp_type=observation.exp_type or INSTRUMENTS[row.instrument].exp_type,
+        keywords=observation.keywords,
     )
 
 
@@ -198,7 +204,7 @@ def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]
     """Simulate one exposure and write its uncal file and its truth; returns both paths."""
     spec = task.spec
     chip = build_chip(*task.chip_key)
-    light = render_light(chip, task.true_camera, spec.filter, catalog, task.background)
+    light = render(spec.exp_type, chip, task.true_camera, spec.filter, catalog, task.background)
     exposed = expose(chip, light, spec.readout, task.effects, int(rng.key(task.seed, spec.file_root)) >> 1)
     hdus = [fits.PrimaryHDU(header=headers.primary_header(spec))]
     science = fits.ImageHDU(exposed.data, name="SCI")

@@ -87,8 +87,10 @@ def _setup(task, tasks: list, preset) -> Setup:
         spec.subarray,
         spec.readpatt,
         frames,
+        spec.readout.frame_s,
         any(s.readout.nframes > 1 for s in same),
         preset.effects,
+        spec.exp_type,
         tuple(views.items()),
     )
 
@@ -100,7 +102,7 @@ def _views(tasks: list, instrument: str) -> dict:
 
 def _whole(setup: Setup) -> Setup:
     row = setup.chip.row
-    chip = build_chip(row.name, Region(0, 0, row.size, row.size), row.outputs, setup.chip.seed)
+    chip = build_chip(row.name, Region(0, 0, *row.shape[::-1]), row.outputs, setup.chip.seed)
     return dataclasses.replace(setup, chip=chip, subarray="FULL")
 
 

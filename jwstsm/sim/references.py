@@ -15,7 +15,7 @@ from jwstsm.core import dq
 from jwstsm.sim.chip import Chip
 from jwstsm.sim.detector import Effects
 from jwstsm.sim.geometry import ARCSEC, Camera
-from jwstsm.sim.instruments import DETECTORS, FILTERS, INSTRUMENTS, FilterRow, InstrumentRow, frame_time_s
+from jwstsm.sim.instruments import DETECTORS, FILTERS, INSTRUMENTS, FilterRow, InstrumentRow
 from jwstsm.sim.optics import filter_spread, flat_field
 from jwstsm.sim.psf import encircled_energy
 from jwstsm.sim.reference_files import dq_hdus, reference_header, write_asdf, write_fits
@@ -23,7 +23,7 @@ from jwstsm.sim.reference_files import dq_hdus, reference_header, write_asdf, wr
 __all__ = ["WRITERS", "Setup"]
 
 ENCIRCLED = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-SKY_ANNULUS = {"SHORT": (15.0, 22.0), "LONG": (12.0, 18.0)}
+SKY_ANNULUS = {"SHORT": (15.0, 22.0), "LONG": (12.0, 18.0), "": (12.0, 18.0)}
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ class Setup:
     readpatt: str
     frames: int
     """Frames a dark must hold."""
+    frame_s: float
+    """Time between frames [s]."""
     averaged: bool
     """Whether any exposure averages frames, which linearity then undoes with the inverse polynomial."""
     effects: Effects
+    exp_type: str
     views: tuple[tuple[FilterRow, Camera], ...] = ()
     """Every filter of the program with a camera it is seen through."""
 
@@ -70,6 +73,15 @@ class Setup:
             SLOWAXIS=self.chip.row.slow_axis,
             **keywords,
         )
+
+    @property
+    def imaging(self) -> bool:
+        """Whether the exposures are images of the sky."""
+        return self.exp_type in self.kind.imaging_types.split("|")
+
+    def elements(self, row: FilterRow) -> tuple[str, ...]:
+        """Return the words by which photometric tables know a filter."""
+        return tuple(getattr(row, name) if hasattr(row, name) else self.subarray for name in self.kind.elements)
 
     def flags(self, *names: str) -> np.ndarray:
         """The chip's flags cut down to some names, uint32."""
@@ -108,8 +120,7 @@ def write_superbias(setup: Setup, path: Path) -> Path:
 
 def write_dark(setup: Setup, path: Path) -> Path:
     """Dark ramp in single frames [DN]."""
-    chip = setup.chip
-    frame = frame_time_s(chip.region.nx, chip.region.ny, chip.outputs)
+    chip, frame = setup.chip, setup.frame_s
     current = (chip.dark / chip.gain).astype(np.float32) if setup.effects.dark else np.zeros_like(chip.dark)
     ramp = np.empty((setup.frames, *chip.region.shape), np.float32)
     for k in range(setup.frames):
@@ -194,7 +205,7 @@ def write_flat(setup: Setup, path: Path) -> Path:
     flags = flags | np.where(dead, np.uint32(dq.UNRELIABLE_FLAT | dq.DO_NOT_USE), np.uint32(0))
     return write_fits(
         path,
-        setup.header("flat", "FlatModel", FILTER=setup.filter.filter, PUPIL=setup.filter.pupil),
+        setup.header("flat", "FlatModel", FILTER=setup.filter.filter, PUPIL=setup.filter.pupil or None),
         ("SCI", flat),
         ("ERR", np.full_like(flat, 8e-4)),
         *dq_hdus(flags, "flat"),
@@ -210,7 +221,7 @@ def write_area(setup: Setup, path: Path) -> Path:
         setup.instrument,
         DETECTOR=setup.chip.row.name,
         FILTER=setup.filter.filter,
-        PUPIL=setup.filter.pupil,
+        PUPIL=setup.filter.pupil or None,
         PIXAR_SR=area * ARCSEC**2,
         PIXAR_A2=area,
     )
@@ -225,9 +236,11 @@ def _filters(setup: Setup) -> list[FilterRow]:
 def write_photom(setup: Setup, path: Path) -> Path:
     """Surface brightness of one DN/s [MJy/sr] for every filter of the detector's channel."""
     rows = _filters(setup)
-    table = np.zeros(len(rows), [("filter", "S12"), ("pupil", "S12"), ("photmjsr", ">f4"), ("uncertainty", ">f4")])
+    elements = [(name, "S17") for name in setup.kind.elements]
+    table = np.zeros(len(rows), [*elements, ("photmjsr", ">f4"), ("uncertainty", ">f4")])
     for record, row in zip(table, rows, strict=True):
-        record["filter"], record["pupil"] = row.filter, row.pupil
+        for name, word in zip(setup.kind.elements, setup.elements(row), strict=True):
+            record[name] = word
         record["photmjsr"], record["uncertainty"] = row.photmjsr, 0.02 * row.photmjsr
     area = setup.camera.pixel_area_arcsec2
     header = reference_header(
@@ -252,8 +265,9 @@ def write_apcorr(setup: Setup, path: Path) -> Path:
         for share in ENCIRCLED:
             reach = float(np.interp(share, energy, radius))
             correction = 1.0 / (share - ring * np.pi * reach**2)
-            records.append((row.filter, row.pupil, share, reach, correction, inner, outer))
-    table = np.array(records, [("filter", "S12"), ("pupil", "S15"), *((name, ">f4") for name in names)])
+            records.append((*setup.elements(row), share, reach, correction, inner, outer))
+    elements = [(name, "S17") for name in setup.kind.elements]
+    table = np.array(records, [*elements, *((name, ">f4") for name in names)])
     header = reference_header("apcorr", setup.kind.apcorr_model, setup.instrument, EXP_TYPE=setup.kind.exp_type)
     return write_fits(path, header, ("APCORR", table))
 
@@ -265,8 +279,7 @@ def write_abvegaoffset(setup: Setup, path: Path) -> Path:
     rows = [f for f in FILTERS.values() if f.instrument == setup.instrument]
     table = Table(
         {
-            "filter": [f.filter for f in rows],
-            "pupil": [f.pupil for f in rows],
+            **{name: [getattr(f, name) for f in rows] for name in setup.kind.elements if hasattr(rows[0], name)},
             "abvega_offset": np.array([f.ab_minus_vega for f in rows], np.float32),
         }
     )
@@ -276,10 +289,10 @@ def write_abvegaoffset(setup: Setup, path: Path) -> Path:
 def write_filteroffset(setup: Setup, path: Path) -> Path:
     """Shift of each filter against the reference filter [pixel]."""
     rows = [
-        {"filter": f.filter, "pupil": f.pupil, "column_offset": f.column_offset, "row_offset": f.row_offset}
+        {"filter": f.filter, "pupil": f.pupil or "N/A", "column_offset": f.column_offset, "row_offset": f.row_offset}
         for f in _filters(setup)
     ]
-    meta = {"instrument": {"channel": setup.chip.row.channel, "module": setup.chip.row.module}}
+    meta = {"instrument": {name: getattr(setup.chip.row, name) for name in setup.kind.parts}}
     return write_asdf(path, "filteroffset", setup.instrument, {"filters": rows}, meta)
 
 
@@ -291,9 +304,8 @@ def write_distortion(setup: Setup, path: Path) -> Path:
     meta = {
         "instrument": {
             "detector": row.name,
-            "channel": row.channel,
-            "module": row.module,
-            "p_pupil": setup.kind.pupils,
+            **{name: getattr(row, name) for name in setup.kind.parts},
+            **({"p_pupil": setup.kind.pupils} if setup.kind.pupils else {}),
         },
         "exposure": {"type": setup.kind.exp_type, "p_exptype": f"{setup.kind.imaging_types}|"},
         "input_units": "pixel",
