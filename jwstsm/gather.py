@@ -5,6 +5,7 @@ One function per rule of ``rules/image3.smk``; :func:`run_association` calls the
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import resource
@@ -107,10 +108,9 @@ class Association:
 
     def corrected_wcs(self, path: Path):
         """Return the WCS of a member, with its correction if there is one."""
-        from jwstsm.products.fitsio import read_wcs
         from jwstsm.wcs.correction import correct_wcs
 
-        wcs = read_wcs(path)
+        wcs = _wcs_of(path, path.stat().st_mtime_ns)
         correction = self._alignment.correction(path.name) if self._alignment is not None else None
         return wcs if correction is None else correct_wcs(wcs, correction)
 
@@ -138,6 +138,14 @@ class Association:
     def inputs(self) -> Stage3Inputs:
         """Return what a gathering step takes."""
         return Stage3Inputs(self.frames(), self.product, self.name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _wcs_of(path: Path, mtime_ns: int):
+    """Read the WCS of a file; every step of an association asks for it."""
+    from jwstsm.products.fitsio import read_wcs
+
+    return read_wcs(path)
 
 
 class Context:

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -171,6 +171,33 @@ class _Plane(NamedTuple):
     unsigned: bool
 
 
+class _Layout(NamedTuple):
+    """What is known of a file without its pixels."""
+
+    primary: fits.Header
+    sci: fits.Header
+    keywords: dict[str, Any]
+    planes: dict[str, _Plane]
+
+
+@lru_cache(maxsize=1024)
+def _layout_of(path: Path, mtime_ns: int, size: int) -> _Layout:
+    """Read the headers of a file; the steps of an association ask for the same ones again and again."""
+    planes = {}
+    try:
+        # opened here, so that the file is closed whatever astropy makes of it; what it warns of is said below
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"), fits.open(file) as hdus:
+            primary, sci = hdus[0].header.copy(), hdus["SCI"].header.copy()
+            for name, extension in EXTENSIONS.items():
+                if extension in hdus and hdus[extension].header["NAXIS"] >= 2:
+                    planes[name] = _plane(hdus[extension])
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: not a complete calibrated image ({error}); make it again") from None
+    if size < max(p.offset + p.dtype.itemsize * math.prod(p.shape) for p in planes.values()):
+        raise InputError(f"{path}: the file is truncated; make or download it again")
+    return _Layout(primary, sci, merged_header(primary, sci), planes)
+
+
 @dataclass
 class FitsFrame:
     """A frame read from a FITS file by memory maps; nothing stays open between reads (see :class:`Frame`).
@@ -208,41 +235,31 @@ class FitsFrame:
         return load(self.path) if load is not None and not hasattr(load, "invert") else self.wcs_source
 
     @cached_property
-    def _layout(self) -> tuple[fits.Header, fits.Header, dict[str, _Plane]]:
-        """Headers, and where the planes are; one pass over the file's headers."""
-        planes = {}
+    def _layout(self) -> _Layout:
+        """Headers, and where the planes are."""
         try:
-            # opened here, so that the file is closed whatever astropy makes of it; what it warns of is said below
-            with open(self.path, "rb") as file, warnings.catch_warnings(action="ignore"), fits.open(file) as hdus:
-                primary, sci = hdus[0].header.copy(), hdus["SCI"].header.copy()
-                for name, extension in EXTENSIONS.items():
-                    if extension in hdus and hdus[extension].header["NAXIS"] >= 2:
-                        planes[name] = _plane(hdus[extension])
-        except (OSError, KeyError) as error:
+            status = self.path.stat()
+        except OSError as error:
             raise InputError(f"{self.path}: not a complete calibrated image ({error}); make it again") from None
-        end = max(p.offset + p.dtype.itemsize * math.prod(p.shape) for p in planes.values())
-        if self.path.stat().st_size < end:
-            raise InputError(f"{self.path}: the file is truncated; make or download it again")
-        return primary, sci, planes
+        return _layout_of(self.path, status.st_mtime_ns, status.st_size)
 
     def headers(self) -> tuple[fits.Header, fits.Header]:
         """Return the primary and the ``SCI`` header, without what describes the storage of the array."""
-        primary, sci = (header.copy(strip=True) for header in self._layout[:2])
-        return primary, sci
+        return self._layout.primary.copy(strip=True), self._layout.sci.copy(strip=True)
 
     @cached_property
     def header(self) -> dict[str, Any]:
         """Keywords of both headers."""
-        return merged_header(*self._layout[:2])
+        return dict(self._layout.keywords)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Size of the image."""
-        return self._layout[2]["data"].shape[-2:]
+        return self._layout.planes["data"].shape[-2:]
 
     def read(self, name: str, y0: int = 0, y1: int | None = None) -> np.ndarray | None:
         """Return rows of an array (see :class:`Frame`)."""
-        plane = self._layout[2].get(name)
+        plane = self._layout.planes.get(name)
         if plane is None:
             return None
         stored = np.memmap(self.path, plane.dtype, "r", plane.offset, plane.shape)[..., y0:y1, :]

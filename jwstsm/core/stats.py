@@ -20,6 +20,8 @@ __all__ = ["BLOCK", "Moments", "SkyStatistic", "clipped_moments", "median", "sky
 
 BLOCK = 1 << 16
 _COUNTERS = 4  # histograms filled side by side
+_FEW = 31  # values that show where a block lies
+_LANES = 256  # sums kept side by side
 _SMALLEST_RANGE = 10.0 * float(np.finfo(np.float32).eps)
 
 
@@ -41,37 +43,45 @@ class SkyStatistic(NamedTuple):
 
 
 @njit
+def _typical(values, start, stop, low, high):
+    """Return the median of a few values in [low, high] of a block; 0 if there are none."""
+    few = np.empty(_FEW, np.float32)
+    step = max(1, (stop - start) // _FEW)
+    n = 0
+    for k in range(start + step // 2, stop, step):
+        if n < _FEW and values[k] >= low and values[k] <= high:
+            few[n] = values[k]
+            n += 1
+    return np.float64(np.sort(few[:n])[n // 2]) if n else 0.0
+
+
+@njit
 def _block_sums(values, start, stop, low, high, skip_zero, centre, out):
-    """Sum ``v - centre``, its square and the number of values in limits, in four lanes to keep the adder busy."""
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
-    n0, n1, n2, n3 = 0, 0, 0, 0
+    """Sum ``v - centre``, its square and the number of values in limits.
+
+    Every lane has its own sums and there is no branch, so that the processor works on many values at once.
+    """
+    total, square, number = np.zeros(_LANES), np.zeros(_LANES), np.zeros(_LANES)
     zero = np.float32(0.0)
-    for k in range(start, stop - 3, 4):
-        a, b, c, d = values[k], values[k + 1], values[k + 2], values[k + 3]
-        if a >= low and a <= high and not (skip_zero and a == zero):
-            s0 += a - centre
-            q0 += (a - centre) * (a - centre)
-            n0 += 1
-        if b >= low and b <= high and not (skip_zero and b == zero):
-            s1 += b - centre
-            q1 += (b - centre) * (b - centre)
-            n1 += 1
-        if c >= low and c <= high and not (skip_zero and c == zero):
-            s2 += c - centre
-            q2 += (c - centre) * (c - centre)
-            n2 += 1
-        if d >= low and d <= high and not (skip_zero and d == zero):
-            s3 += d - centre
-            q3 += (d - centre) * (d - centre)
-            n3 += 1
-    for k in range(stop - (stop - start) % 4, stop):
-        a = values[k]
-        if a >= low and a <= high and not (skip_zero and a == zero):
-            s0 += a - centre
-            q0 += (a - centre) * (a - centre)
-            n0 += 1
-    out[0], out[1], out[2] = (s0 + s1) + (s2 + s3), (q0 + q1) + (q2 + q3), float((n0 + n1) + (n2 + n3))
+    rows = (stop - start) // _LANES
+    for r in range(rows):
+        part = values[start + r * _LANES : start + (r + 1) * _LANES]
+        for lane in range(_LANES):
+            v = part[lane]
+            inside = (v >= low) & (v <= high) & ((v != zero) | (not skip_zero))
+            difference = np.float64(v) - centre
+            difference = difference if inside else 0.0
+            total[lane] += difference
+            square[lane] += difference * difference
+            number[lane] += np.float64(inside)
+    for k in range(start + rows * _LANES, stop):
+        v = values[k]
+        if (v >= low) & (v <= high) & ((v != zero) | (not skip_zero)):
+            difference = np.float64(v) - centre
+            total[0] += difference
+            square[0] += difference * difference
+            number[0] += 1.0
+    out[0], out[1], out[2] = total.sum(), square.sum(), number.sum()
 
 
 @njit(parallel=True)
@@ -82,11 +92,9 @@ def _moments(values, low, high, skip_zero):
     part = np.zeros((nblocks, 3))
     for b in prange(nblocks):
         start, stop = b * BLOCK, min(n, (b + 1) * BLOCK)
-        _block_sums(values, start, stop, low, high, skip_zero, 0.0, part[b])
+        centre = _typical(values, start, stop, low, high)  # near the mean: differences keep their digits
+        _block_sums(values, start, stop, low, high, skip_zero, centre, part[b])
         if part[b, 2] > 0.0:
-            # a second look at the block, still in the cache, about its own mean
-            centre = part[b, 0] / part[b, 2]
-            _block_sums(values, start, stop, low, high, skip_zero, centre, part[b])
             part[b, 1] -= part[b, 0] * part[b, 0] / part[b, 2]
             part[b, 0] = centre + part[b, 0] / part[b, 2]
     count, mean, square = 0.0, 0.0, 0.0
@@ -100,15 +108,31 @@ def _moments(values, low, high, skip_zero):
     return int(count), mean, square
 
 
-@njit
+@njit(parallel=True)
 def _extremes(values, low, high):
     """Return the lowest and the highest of the values in [low, high]; infinities, crossed, if there are none."""
-    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
-    for k in range(values.size):
-        v = values[k]
-        if v >= low and v <= high:
-            lowest = min(lowest, v)
-            highest = max(highest, v)
+    n = values.size
+    nblocks = (n + BLOCK - 1) // BLOCK
+    ends = np.empty((2, nblocks), np.float32)
+    infinity = np.float32(np.inf)
+    for b in prange(nblocks):
+        lowest, highest = np.full(_LANES, infinity), np.full(_LANES, -infinity)
+        start, stop = b * BLOCK, min(n, (b + 1) * BLOCK)
+        rows = (stop - start) // _LANES
+        for r in range(rows):
+            part = values[start + r * _LANES : start + (r + 1) * _LANES]
+            for lane in range(_LANES):
+                v = part[lane]
+                inside = (v >= low) & (v <= high)
+                lowest[lane] = v if inside & (v < lowest[lane]) else lowest[lane]
+                highest[lane] = v if inside & (v > highest[lane]) else highest[lane]
+        for v in values[start + rows * _LANES : stop]:
+            if v >= low and v <= high:
+                lowest[0], highest[0] = min(lowest[0], v), max(highest[0], v)
+        ends[0, b], ends[1, b] = lowest.min(), highest.max()
+    lowest, highest = infinity, -infinity
+    for b in range(nblocks):
+        lowest, highest = min(lowest, ends[0, b]), max(highest, ends[1, b])
     return lowest, highest
 
 
@@ -227,17 +251,20 @@ def clipped_moments(
     return Moments(float(mean), float(np.sqrt(square / max(count - ddof, 1))), int(count), float(low), float(high))
 
 
-@njit
+@njit(parallel=True)
 def _histogram(values, low, high, inverse_width, nbins):
     """Count values in [low, high) in bins of equal width; float32 arithmetic as in the source."""
-    counts = np.zeros(nbins, np.int64)
-    for k in range(values.size):
-        v = values[k]
-        if v >= low and v < high:
-            index = int(inverse_width * (v - low))
-            if index < nbins:
-                counts[index] += 1
-    return counts
+    n = values.size
+    size = (n + _COUNTERS - 1) // _COUNTERS
+    counts = np.zeros((_COUNTERS, nbins), np.int64)
+    for part in prange(_COUNTERS):
+        for k in range(part * size, min(n, (part + 1) * size)):
+            v = values[k]
+            if v >= low and v < high:
+                index = int(inverse_width * (v - low))
+                if index < nbins:
+                    counts[part, index] += 1
+    return counts.sum(axis=0)
 
 
 def _mode(counts: np.ndarray, low: float, width: float) -> float:
@@ -307,9 +334,9 @@ def sky_statistic(
     flat = _flat32(values)
     if flat.size == 0:
         return None
-    smallest, largest = _extremes(flat, np.float32(-np.inf), np.float32(np.inf))
-    lower = float(smallest) if lower is None else lower
-    upper = float(largest) if upper is None else upper
+    largest = float(np.finfo(np.float32).max)
+    lower = -largest if lower is None else lower
+    upper = largest if upper is None else upper
     low, high = np.float32(lower), np.float32(upper)
     for iteration in range(nclip + 1):
         count, mean, square = _moments(flat, low, high, False)

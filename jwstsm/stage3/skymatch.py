@@ -89,11 +89,9 @@ def _gather(data, rows, starts, stops, out):
     """Copy the finite pixels of some runs, row by row; return how many there are."""
     count = 0
     for k in range(rows.size):
-        for i in range(starts[k], stops[k]):
-            v = data[rows[k], i]
-            if np.isfinite(v):
-                out[count] = v
-                count += 1
+        for v in data[rows[k], starts[k] : stops[k]]:
+            out[count] = v  # written over by the next one if it does not count: no branch to mispredict
+            count += np.int64(np.isfinite(v))
     return count
 
 
@@ -126,8 +124,8 @@ class _Images:
         if spans is None:
             ny, nx = data.shape
             spans = Spans(np.arange(ny), np.zeros(ny, np.int64), np.full(ny, nx))
-        if self._scratch.size < spans.size:
-            self._scratch = np.empty(spans.size, np.float32)
+        if self._scratch.size <= spans.size:
+            self._scratch = np.empty(spans.size + 1, np.float32)
         return self._scratch[: _gather(data, *spans, self._scratch)]
 
     def overlap(self, k: int, others: Sequence[int]) -> Spans | None:
