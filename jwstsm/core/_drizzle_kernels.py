@@ -64,30 +64,73 @@ def _add_edge(x1, y1, x2, y2, r0, r1, c0, c1, edge):
     else:
         bottom, top, sign = y2, y1, -1.0
     left, right = float(c0), float(c1 + 1)
+    # unsigned indices spare the compiler the question whether they count from the end
+    one = np.uint64(1)
     for r in range(max(math.floor(bottom), r0), min(math.floor(top), r1) + 1):
         low, high = max(bottom, float(r)), min(top, r + 1.0)
         xa, xb = x1 + (low - y1) * slope, x1 + (high - y1) * slope
         height = (high - low) * sign
         xl, xr = min(xa, xb), max(xa, xb)
         cell, final = math.floor(xl), math.floor(xr)
-        row = r - r0
+        row = np.uint64(r - r0)
         if cell == final and cell >= c0 and cell <= c1:
             part = height * (0.5 * (xl + xr) - cell)
-            edge[row, cell - c0] += height - part
-            edge[row, cell - c0 + 1] += part
+            k = np.uint64(cell - c0)
+            edge[row, k] += height - part
+            edge[row, k + one] += part
         elif xr <= left:
-            edge[row, 0] += height
+            edge[row, np.uint64(0)] += height
         elif xl < right and xr > xl:
             per_x = height / (xr - xl)
             if xl < left:
-                edge[row, 0] += per_x * (left - xl)
+                edge[row, np.uint64(0)] += per_x * (left - xl)
                 xl, cell = left, c0
+            start = xl
             for c in range(cell, min(final, c1) + 1):
-                start, stop = max(xl, float(c)), min(xr, c + 1.0)
+                stop = min(xr, c + 1.0)
                 part = per_x * (stop - start)
                 beyond = part * (0.5 * (start + stop) - c)
-                edge[row, c - c0] += part - beyond
-                edge[row, c - c0 + 1] += beyond
+                k = np.uint64(c - c0)
+                edge[row, k] += part - beyond
+                edge[row, k + one] += beyond
+                start = stop
+
+
+@njit
+def _deal_out(values, dq, j, i, weight, per_area, cells, box, nlin, edge, sums, out_dq):
+    """Add an input pixel to the cells (r0, r1, c0, c1) it overlaps, whose overlaps ``edge`` holds; clear ``edge``."""
+    r0, r1, c0, c1 = cells
+    y0, _, x0, x1 = box
+    nval = values.shape[2]
+    usual = nlin == 4 and nval == 4  # data and three variances, or data alone: written out for speed
+    a, b, c, d = np.float64(values[j, i, 0]), 0.0, 0.0, 0.0
+    if usual:
+        b, c, d = np.float64(values[j, i, 1]), np.float64(values[j, i, 2]), np.float64(values[j, i, 3])
+    for r in range(r0, r1 + 1):
+        local, row = np.uint64(r - r0), np.uint64(r - y0)
+        share = 0.0
+        for column in range(c0, c1 + 1):
+            k = np.uint64(column - c0)
+            share += edge[local, k] * per_area
+            edge[local, k] = 0.0
+            if not (share > _SLIVER and column >= x0 and column < x1):
+                continue
+            amount = share * weight
+            k = np.uint64(column - x0)
+            sums[row, k, 0] += amount
+            sums[row, k, 1] += amount * a
+            if usual:
+                sums[row, k, 2] += amount * b
+                sums[row, k, 3] += amount * c
+                sums[row, k, 4] += amount * d
+            elif nval > 1:
+                for p in range(1, nlin):
+                    sums[row, k, 1 + p] += amount * values[j, i, p]
+                for p in range(nlin, nval):
+                    sums[row, k, 1 + p] += amount * amount * values[j, i, p]
+            if dq.size > 0:
+                out_dq[row, k] |= dq[j, i]
+        edge[local, np.uint64(c1 + 1 - c0)] = 0.0
 
 
 @njit(inline="always")
@@ -140,15 +183,8 @@ def square(values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, ou
         _add_edge(xb, yb, xc, yc, r0, r1, c0, c1, edge)
         _add_edge(xc, yc, xd, yd, r0, r1, c0, c1, edge)
         _add_edge(xd, yd, xa, ya, r0, r1, c0, c1, edge)
-        per_area = -1.0 / area
-        for r in range(r0, r1 + 1):
-            share = 0.0
-            for c in range(c0, c1 + 1):
-                share += edge[r - r0, c - c0] * per_area
-                edge[r - r0, c - c0] = 0.0
-                if share > _SLIVER and c >= x0 and c < x1:
-                    _deposit(values, dq, j, i, share * weight[j, i], r - y0, c - x0, nlin, sums, out_dq)
-            edge[r - r0, c1 + 1 - c0] = 0.0
+        cells = (r0, r1, c0, c1)
+        _deal_out(values, dq, j, i, np.float64(weight[j, i]), -1.0 / area, cells, box, nlin, edge, sums, out_dq)
 
 
 @njit

@@ -10,12 +10,13 @@ can be asked for any rows.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from jwstsm.core.compiled import njit, prange
+from jwstsm.core.compiled import get_num_threads, njit, prange
 
 __all__ = ["Background", "clipped_statistics", "estimate_background"]
 
@@ -190,11 +191,16 @@ def _box_statistics(data, mask, height, width) -> tuple[np.ndarray, np.ndarray, 
     mesh = np.full((rows, cols), np.nan, np.float32)
     rms = mesh.copy()
     count = np.zeros((rows, cols), np.int64)
-    for j in range(rows):
-        for i in range(cols):
-            part = np.s_[j * height : (j + 1) * height, i * width : (i + 1) * width]
-            values = data[part].astype(np.float32, copy=True).ravel() if mask is None else data[part][~mask[part]]
-            mesh[j, i], rms[j, i], count[j, i] = clipped_statistics(values)
+
+    def measure(box: tuple[int, int]) -> None:
+        j, i = box
+        part = np.s_[j * height : (j + 1) * height, i * width : (i + 1) * width]
+        values = data[part].astype(np.float32, copy=True).ravel() if mask is None else data[part][~mask[part]]
+        mesh[box], rms[box], count[box] = clipped_statistics(values)
+
+    # nearly all of the time goes into numpy's sort, which lets other threads run
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        list(pool.map(measure, np.ndindex(rows, cols)))
     return mesh, rms, count
 
 

@@ -13,9 +13,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
-from numba import prange
+from numba import get_num_threads, prange
 
-__all__ = ["njit", "prange", "set_threads"]
+__all__ = ["get_num_threads", "njit", "prange", "set_threads"]
 
 _CACHE = os.environ.get("JWSTSM_NUMBA_CACHE", "1") != "0"
 
