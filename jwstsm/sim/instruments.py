@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jwstsm.sim import niriss_fgs
+
 __all__ = [
     "ARRAYS",
     "DETECTORS",
@@ -42,10 +44,12 @@ class InstrumentRow(NamedTuple):
     apcorr_model: str
     pupils: str
     """Pupil elements that a distortion reference serves."""
-    elements: tuple[str, str] = ("filter", "pupil")
+    elements: tuple[str, ...] = ("filter", "pupil")
     """Columns by which the rows of photometric tables are found."""
     parts: tuple[str, ...] = ("channel", "module")
     """Parts of the instrument that have references of their own."""
+    full: str = "FULL"
+    """Suffix of the full-frame aperture in the SIAF."""
 
 
 INSTRUMENTS = {
@@ -77,6 +81,7 @@ INSTRUMENTS = {
             ("filter", "subarray"),
             (),
         ),
+        *(InstrumentRow(**row) for row in niriss_fgs.INSTRUMENTS),
     )
 }
 
@@ -134,6 +139,11 @@ class DetectorRow(NamedTuple):
         return ARRAYS[INSTRUMENTS[self.instrument].chain]
 
     @property
+    def full_aperture(self) -> str:
+        """Name of the full-frame aperture in the SIAF."""
+        return f"{self.siaf}_{INSTRUMENTS[self.instrument].full}"
+
+    @property
     def shape(self) -> tuple[int, int]:
         """The (ny, nx) of a full frame."""
         return self.array.rows or self.size, self.size
@@ -157,7 +167,7 @@ MIRIFUSHORT MIRI MIRIM - 12 495 1 2 1032 4 4 4.05 24.5 203000 0.09 0.0
 # the imager's apertures stand in for those of the spectrometer, which have no distortion in pixels
 
 DETECTORS: dict[str, DetectorRow] = {}
-for _line in _DETECTORS.strip().splitlines():
+for _line in (_DETECTORS.strip() + niriss_fgs.DETECTORS.rstrip()).splitlines():
     _name, _instrument, _siaf, _module, _channel, *_numbers = (word if word != "-" else "" for word in _line.split())
     DETECTORS[_name] = DetectorRow(
         _name, _instrument, _siaf, _module, _channel, *map(int, _numbers[:6]), *map(float, _numbers[6:])
@@ -181,6 +191,12 @@ class FilterRow(NamedTuple):
     column_offset: float
     row_offset: float
     """Added to pixel positions to reach the reference filter [pixel]."""
+
+    @property
+    def name(self) -> str:
+        """What is in the beam besides open positions, such as ``F200W`` or ``F480M-NRM``; the instrument if nothing is."""
+        words = [word for word in (self.filter, self.pupil) if word not in ("", "CLEAR", "CLEARP")]
+        return "-".join(words) or self.instrument
 
 
 _FILTERS = """
@@ -210,20 +226,20 @@ MIRI - SHORT  -  6.500 3.000 0.90 4.10 2.0  0.000  0.000
 """
 
 FILTERS: dict[tuple[str, str, str], FilterRow] = {}
-for _line in _FILTERS.strip().splitlines():
+for _line in (_FILTERS.strip() + niriss_fgs.FILTERS.rstrip()).splitlines():
     _instrument, _channel, _filter, _pupil, *_numbers = (word if word != "-" else "" for word in _line.split())
     FILTERS[_instrument, _filter, _pupil] = FilterRow(_instrument, _channel, _filter, _pupil, *map(float, _numbers))
 
 
 def find_filter(instrument: str, name: str) -> FilterRow:
-    """Return the row of a filter, or of a pupil element or band that does a filter's work.
+    """Return the row of a filter, or of a pupil element or band that does a filter's work, or of a pair (``F480M-NRM``).
 
     Raises
     ------
     KeyError
         If the instrument has none of that name.
     """
-    rows = [row for row in FILTERS.values() if row.instrument == instrument and name in (row.filter, row.pupil)]
+    rows = [row for row in FILTERS.values() if row.instrument == instrument and name in (row.name, row.filter, row.pupil)]
     if not rows:
         raise KeyError(f"{instrument} has no filter {name}")
     return rows[0]
@@ -250,6 +266,7 @@ READ_PATTERNS = {
         ("DEEP8", 8, 12),
     )
 } | {("MIRI", name): PatternRow(1, 0) for name in ("FAST", "FASTR1", "SLOW", "SLOWR1")}
+READ_PATTERNS |= {key: PatternRow(*values) for key, values in niriss_fgs.READ_PATTERNS.items()}
 
 
 def pattern(instrument: str, readpatt: str) -> PatternRow:

@@ -41,6 +41,8 @@ class Observation:
     """Type of exposure; the instrument's images if empty."""
     keywords: tuple[tuple[str, object], ...] = ()
     """Keywords of the primary header that differ from what the tables say; None leaves one out."""
+    window: tuple[int, int, int, int] | None = None
+    """First full-frame column and row (1-based), columns and rows; those of the aperture if None."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,20 @@ _DENSE = Crowd(
     stars_arcmin2=2200.0, galaxies_arcmin2=60.0, star_mag=(17.5, 22.0), galaxy_mag=(20.0, 23.0), separation_arcsec=0.9
 )
 _QUIET = Effects(ipc=False)
+
+_BRIGHT = Crowd(
+    stars_arcmin2=160.0, galaxies_arcmin2=20.0, star_mag=(13.5, 18.5), galaxy_mag=(16.0, 19.0), separation_arcsec=2.0
+)
+_FAST = {"readpatt": "FASTR1", "ngroups": 12}
+_MRS = {
+    "exp_type": "MIR_MRS",
+    "keywords": (("TEMPLATE", "MIRI Medium Resolution Spectroscopy"), ("FILTER", None), ("BAND", "SHORT")),
+}
+_PRISM = {
+    "exp_type": "MIR_LRS-SLITLESS",
+    "keywords": (("TEMPLATE", "MIRI Low Resolution Spectroscopy"), ("TSOVISIT", True)),
+}
+MIRI_BOX = ((-2.31, -1.87), (2.22, -2.05), (2.04, 2.19), (-1.93, 2.42))
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(
@@ -118,10 +134,60 @@ PRESETS: dict[str, Preset] = {
         crowd=Crowd(stars_arcmin2=150.0, star_mag=(15.5, 24.5)),
         effects=Effects(ipc=False, snowballs_s=0.15),
     ),
+    "niriss": Preset(
+        (
+            Observation(
+                (("NIS", "F150W"),), "SUB256", "SUB256", readpatt="NISRAPID", ngroups=8, dithers=SMALL_BOX, outputs=1
+            ),
+            Observation(
+                (("NIS", "F480M-NRM"),),
+                "SUB80",
+                "AMI1",
+                readpatt="NISRAPID",
+                ngroups=10,
+                nints=4,
+                outputs=1,
+                exp_type="NIS_AMI",
+            ),
+            Observation(
+                (("NIS", "GR700XD"),),
+                "SUBSTRIP256",
+                "SUBSTRIP256",
+                readpatt="NISRAPID",
+                ngroups=4,
+                nints=3,
+                outputs=1,
+                exp_type="NIS_SOSS",
+                keywords=(("TSOVISIT", True),),
+                window=(1, 1793, 2048, 256),
+            ),
+        ),
+        crowd=_DENSE,
+    ),
+    "fgs": Preset(
+        (Observation((("GUIDER1", "FGS"),), readpatt="FGSRAPID", ngroups=5),),
+        crowd=Crowd(stars_arcmin2=150.0, star_mag=(15.0, 22.0)),
+        effects=_QUIET,
+    ),
     "bench3": Preset(
         (Observation((("NRCALONG", "F444W"),), ngroups=5, dithers=BOX),),
         crowd=Crowd(stars_arcmin2=150.0),
         effects=_QUIET,
     ),
+    "miri_full": Preset((Observation((("MIRIMAGE", "F1000W"),), nints=1, **_FAST),), crowd=_BRIGHT),
+    "miri_sub256": Preset(
+        (Observation((("MIRIMAGE", "F770W"),), "SUB256", "SUB256", nints=3, **_FAST),),
+        crowd=_BRIGHT,
+    ),
+    "miri_prism": Preset(
+        (Observation((("MIRIMAGE", "P750L"),), "SLITLESSPRISM", "SLITLESSPRISM", nints=8, **_FAST, **_PRISM),),
+        crowd=_BRIGHT,
+    ),
+    "miri_mrs": Preset((Observation((("MIRIFUSHORT", "SHORT"),), nints=2, **_FAST, **_MRS),), crowd=_BRIGHT),
+    "miri_imaging": Preset(
+        (Observation((("MIRIMAGE", "F770W"),), "SUB256", "SUB256", dithers=MIRI_BOX, **_FAST),),
+        crowd=_BRIGHT,
+    ),
+    "miri_bench": Preset((Observation((("MIRIMAGE", "F1000W"),), readpatt="FASTR1", ngroups=30),), crowd=_BRIGHT),
 }
 """Preset name -> program."""

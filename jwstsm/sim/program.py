@@ -114,7 +114,7 @@ def _plan_visit(tasks: list, preset: Preset, observation: Observation, number: i
     error = preset.pointing
     visit_shift = generator.normal(0, error.visit_arcsec, 2)
     visit_roll = generator.normal(0, error.visit_roll_deg)
-    prime = _aperture(DETECTORS[observation.detectors[0][0]], observation.aperture)
+    prime = _window(DETECTORS[observation.detectors[0][0]], observation)
     readout = _readout(observation, prime)
     start, visit = mjd, []
     for dither, offset in enumerate(observation.dithers):
@@ -141,6 +141,16 @@ def _aperture(row: DetectorRow, suffix: str) -> geometry.Aperture:
     return geometry.aperture(row.instrument, f"{row.siaf}_{suffix}")
 
 
+def _window(row: DetectorRow, observation: Observation) -> geometry.Aperture:
+    """The aperture of an observation, with another window where the observation names one."""
+    place = _aperture(row, observation.aperture)
+    if observation.window is None:
+        return place
+    x, y, nx, ny = observation.window
+    reference = (place.full_frame_reference[0] - x + 1, place.full_frame_reference[1] - y + 1)
+    return dataclasses.replace(place, shape=(ny, nx), corner=(x, y), reference=reference)
+
+
 def _readout(observation: Observation, prime: geometry.Aperture) -> Readout:
     """The timing of an observation; the first frame is kept apart where frames are averaged."""
     row = DETECTORS[observation.detectors[0][0]]
@@ -162,9 +172,9 @@ def _spec(preset, observation, number, detector, filter_name, attitude, readout)
     """Describe an exposure of one detector at a nominal attitude; times and dither are still those of the first."""
     row = DETECTORS[detector]
     chosen = find_filter(row.instrument, filter_name)
-    place = _aperture(row, observation.aperture)
+    place = _window(row, observation)
     camera = geometry.Camera(
-        _aperture(row, "FULL"),
+        geometry.aperture(row.instrument, row.full_aperture),
         attitude,
         place.v2_ref,
         place.v3_ref,
@@ -231,8 +241,8 @@ def write_truth_tables(folder: Path, tasks: list[Task], catalog: Table) -> tuple
     """Write the source catalogue, with a flux column per filter, the pointing errors, and the stars for astrometry."""
     catalog = catalog.copy()
     for row in dict.fromkeys(task.spec.filter for task in tasks):
-        catalog[f"flux_{row.filter}"] = flux_jy(catalog, row.pivot_um)
-        catalog[f"flux_{row.filter}"].unit = "Jy"
+        catalog[f"flux_{row.name}"] = flux_jy(catalog, row.pivot_um)
+        catalog[f"flux_{row.name}"].unit = "Jy"
     sources = folder / "truth" / "sources.ecsv"
     catalog.write(sources, overwrite=True)
     names = ("exposure", "filter", "shift_v2", "shift_v3", "roll", "ra_true", "dec_true", "background", "dn_s_per_jy")
@@ -242,7 +252,7 @@ def write_truth_tables(folder: Path, tasks: list[Task], catalog: Table) -> tuple
         ra, dec = task.true_camera.attitude.to_sky(spec.aperture.v2_ref, spec.aperture.v3_ref)
         constants = throughput(_Gain(spec.row), task.true_camera, spec.filter)
         per_jy = constants.electrons_s_per_jy / spec.row.gain_e_dn
-        rows.append((spec.file_root, spec.filter.filter, *task.error, float(ra), float(dec), task.background, per_jy))
+        rows.append((spec.file_root, spec.filter.name, *task.error, float(ra), float(dec), task.background, per_jy))
     table = Table(rows=rows, names=names)
     units = ("", "", "arcsec", "arcsec", "deg", "deg", "deg", "MJy/sr", "DN/(s Jy)")
     for name, unit in zip(names, units, strict=True):

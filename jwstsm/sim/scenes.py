@@ -42,7 +42,24 @@ def _slices(chip: Chip, camera: Camera, row: FilterRow, catalog: Table, backgrou
     return (image * chip.response).astype(np.float32)
 
 
-SCENES: dict[str, Callable] = {"MIR_LRS-SLITLESS": _prism_trace, "MIR_MRS": _slices}
+def _crossed_traces(chip: Chip, camera: Camera, row: FilterRow, catalog: Table, background_mjysr: float) -> np.ndarray:
+    """A star dispersed along rows in two curved orders, spread over a score of rows, over a background with a step."""
+    y, x = (a.astype(np.float32) for a in np.mgrid[: chip.region.ny, : chip.region.nx])
+    x, y = x + chip.region.x0, y + chip.region.y0 - 1792
+    image = 8.0 * background_mjysr * np.where(x < 700, 0.6, 1.0)
+    for centre, curve, peak in ((70.0, 1.5e-5, 900.0), (30.0 + 0.08 * x, 2e-5, 250.0)):
+        offset = (y - centre - curve * (x - 1100.0) ** 2) / 9.0
+        # the weak cylinder spreads the light into a profile with two horns
+        profile = np.exp(-(offset**6)) * (0.6 + 0.4 * offset**2)
+        image = image + peak * profile * np.exp(-0.5 * ((x - 1250.0) / 600.0) ** 2)
+    return (image * chip.response).astype(np.float32)
+
+
+SCENES: dict[str, Callable] = {
+    "MIR_LRS-SLITLESS": _prism_trace,
+    "MIR_MRS": _slices,
+    "NIS_SOSS": _crossed_traces,
+}
 """Type of exposure -> function that renders its light; images of the sky where there is none."""
 
 

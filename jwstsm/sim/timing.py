@@ -15,11 +15,13 @@ def miri_case(subarray: str, readpatt: str) -> str:
     return f"FULL_{readpatt[:4]}" if subarray == "FULL" else subarray
 
 
-def _h2rg(nx: int, ny: int, observation) -> float:
-    return frame_time_s(nx, ny, observation.outputs)
+def _h2rg(row: DetectorRow, nx: int, ny: int, observation) -> float:
+    # rows run along the fast axis
+    columns, rows = (nx, ny) if abs(row.fast_axis) == 1 else (ny, nx)
+    return frame_time_s(columns, rows, observation.outputs)
 
 
-def _sias(nx: int, ny: int, observation) -> float:
+def _sias(row: DetectorRow, nx: int, ny: int, observation) -> float:
     return EMI_CASES[miri_case(observation.subarray, observation.readpatt)].frameclocks * _TICK_S
 
 
@@ -28,4 +30,4 @@ FRAME_TIMES = {"H2RG": _h2rg, "SIAS": _sias}
 
 def frame_time(row: DetectorRow, nx: int, ny: int, observation) -> float:
     """Return the time between frames [s] of a window of ``nx`` by ``ny`` pixels, read as an observation says."""
-    return FRAME_TIMES[INSTRUMENTS[row.instrument].chain](nx, ny, observation)
+    return FRAME_TIMES[INSTRUMENTS[row.instrument].chain](row, nx, ny, observation)

@@ -18,7 +18,7 @@ def _grid(name):
 
 
 def _camera(name, **changes):
-    full = geometry.aperture(DETECTORS[name].instrument, f"{DETECTORS[name].siaf}_FULL")
+    full = geometry.aperture(DETECTORS[name].instrument, DETECTORS[name].full_aperture)
     attitude = geometry.attitude_at(full.v2_ref, full.v3_ref, 80.2, -69.5, 123.4)
     return geometry.Camera(full, attitude, full.v2_ref, full.v3_ref, **changes)
 
@@ -27,7 +27,7 @@ def _camera(name, **changes):
 def test_pixels_map_to_v2v3_as_the_siaf_says(name):
     camera = _camera(name)
     grid = _grid(name)
-    siaf = geometry._siaf(DETECTORS[name].instrument)[f"{DETECTORS[name].siaf}_FULL"]
+    siaf = geometry._siaf(DETECTORS[name].instrument)[DETECTORS[name].full_aperture]
     expected = siaf.sci_to_tel(grid[0] + 1, grid[1] + 1)
     np.testing.assert_allclose(camera.pixel_to_v(*grid), expected, atol=1e-7)
 
