@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
-from jwstsm.sim import cosmic_rays, rng
+from jwstsm.sim import cosmic_rays, miri_chain, rng
 from jwstsm.sim.chip import ADC_MAX, Chip
 from jwstsm.sim.exposing import Effects, Exposed, Pixels, Readout
 from jwstsm.sim.instruments import INSTRUMENTS
@@ -141,6 +141,12 @@ def convert_to_counts(pixels: Pixels, plane: np.ndarray) -> None:
     _respond(plane, chip.gain, chip.quadratic, chip.cubic, pixels.effects.nonlinearity)
 
 
+def convert_level_to_counts(pixels: Pixels, plane: np.ndarray) -> None:
+    """Gain and nonlinearity where the bias passes through the same response as the charge."""
+    plane += (pixels.chip.bias + pixels.pedestal) * pixels.chip.gain
+    convert_to_counts(pixels, plane)
+
+
 def add_bias(pixels: Pixels, plane: np.ndarray) -> None:
     """Superbias and the pedestal of this integration's reset."""
     plane += pixels.chip.bias
@@ -196,7 +202,10 @@ def add_read_noise(pixels: Pixels, plane: np.ndarray) -> None:
         plane += noise * np.float32(pixels.effects.read_noise)
 
 
-COLLECT = {"H2RG": (collect_charge, migrate_charge, hit_by_cosmic_rays, hit_by_snowballs, release_traps, fill_wells)}
+COLLECT = {
+    "H2RG": (collect_charge, migrate_charge, hit_by_cosmic_rays, hit_by_snowballs, release_traps, fill_wells),
+    "SIAS": (collect_charge, hit_by_cosmic_rays, miri_chain.hit_by_showers, fill_wells),
+}
 READ = {
     "H2RG": (
         couple_neighbours,
@@ -206,7 +215,17 @@ READ = {
         add_flicker,
         add_telegraph,
         add_read_noise,
-    )
+    ),
+    "SIAS": (
+        couple_neighbours,
+        convert_level_to_counts,
+        miri_chain.add_interleaved_drift,
+        miri_chain.add_settling,
+        miri_chain.draw_last_frame,
+        miri_chain.hear_interference,
+        add_telegraph,
+        add_read_noise,
+    ),
 }
 
 

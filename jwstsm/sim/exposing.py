@@ -10,6 +10,7 @@ import numpy as np
 from jwstsm.core import dq
 from jwstsm.sim import cosmic_rays, rng
 from jwstsm.sim.chip import Chip, readout_view
+from jwstsm.sim.miri_chain import MiriEffects
 
 __all__ = ["Effects", "Exposed", "Pixels", "Readout"]
 
@@ -43,6 +44,8 @@ class Effects:
     charge_migration: float = 0.0
     """Share of the charge arriving in a pixel beyond ``migration_level_e`` that moves to each of its neighbours."""
     migration_level_e: float = 45000.0
+    miri: MiriEffects = field(default_factory=MiriEffects)
+    """What only MIRI has."""
 
 
 class Readout(NamedTuple):

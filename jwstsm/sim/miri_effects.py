@@ -26,6 +26,7 @@ __all__ = [
     "EmiWave",
     "ResetAnomaly",
     "add_emi",
+    "add_emi_frame",
     "add_last_frame",
     "add_reset_anomaly",
     "add_reset_decay",
@@ -107,8 +108,15 @@ EMI_WAVES: dict[str, EmiWave] = {
 }
 
 
-def sample_ticks(shape: tuple[int, int, int, int], case: EmiCase, samples: int, reset_frame: bool, integration: int):
-    """Return the tick of each sample of an integration, counted from the first of the exposure.
+def sample_ticks(
+    shape: tuple[int, int, int, int],
+    case: EmiCase,
+    samples: int,
+    reset_frame: bool,
+    integration: int,
+    group: int | None = None,
+) -> np.ndarray:
+    """Return the tick of each sample of an integration, or of one of its groups, counted from the first of the exposure.
 
     Parameters
     ----------
@@ -119,18 +127,19 @@ def sample_ticks(shape: tuple[int, int, int, int], case: EmiCase, samples: int, 
         Ticks from one pixel to the next (1 fast, 9 slow).
     reset_frame : bool
         Whether a frame is read between integrations.
-    integration : int
-        0-based number.
+    integration, group : int
+        0-based numbers.
 
     Returns
     -------
-    (ngroups, ny, nx/4) int64
+    (ngroups, ny, nx/4) or (ny, nx/4) int64
     """
     _, ngroups, ny, nx = shape
     frame = ny * case.rowclocks + (_ROWS - ny) * _SKIPPED_ROW_TICKS
     start = integration * (ngroups * frame + (case.frameclocks if reset_frame else 0))
-    group, row, sample = np.ogrid[:ngroups, :ny, : nx // _OUTPUTS]
-    return start + group * frame + row * case.rowclocks + sample * samples
+    row, sample = np.ogrid[:ny, : nx // _OUTPUTS]
+    groups = np.arange(ngroups)[:, None, None] if group is None else group
+    return start + groups * frame + row * case.rowclocks + sample * samples
 
 
 def add_emi(
@@ -142,7 +151,7 @@ def add_emi(
     reset_frame: bool = True,
     first: int = 0,
 ) -> None:
-    """Add waves of interference to all outputs alike.
+    """Add waves of interference to all outputs alike, see :func:`add_emi_frame` for single frames.
 
     Parameters
     ----------
@@ -157,12 +166,28 @@ def add_emi(
         0-based number in the exposure of the first integration here.
     """
     for i in range(data.shape[0]):
-        ticks = sample_ticks(data.shape, case, samples, reset_frame, first + i)
-        for name, (factor, phase) in waves.items():
-            wave = EMI_WAVES[name]
-            level = factor * wave.value(ticks * (_TICK_S * wave.frequency_hz) + phase)
-            for output in range(_OUTPUTS):
-                data[i, :, :, output::_OUTPUTS] += level
+        for group, plane in enumerate(data[i]):
+            add_emi_frame(plane, data.shape, case, waves, first + i, group, samples=samples, reset_frame=reset_frame)
+
+
+def add_emi_frame(
+    plane: np.ndarray,
+    shape: tuple[int, int, int, int],
+    case: EmiCase,
+    waves: Mapping[str, tuple[float, float]],
+    integration: int,
+    group: int,
+    *,
+    samples: int = 1,
+    reset_frame: bool = True,
+) -> None:
+    """Add waves of interference to one frame (ny, nx) float32 of an exposure of a ``shape``, in place."""
+    ticks = sample_ticks(shape, case, samples, reset_frame, integration, group)
+    for name, (factor, phase) in waves.items():
+        wave = EMI_WAVES[name]
+        level = factor * wave.value(ticks * (_TICK_S * wave.frequency_hz) + phase)
+        for output in range(_OUTPUTS):
+            plane[:, output::_OUTPUTS] += level
 
 
 @dataclass(frozen=True)
@@ -194,6 +219,11 @@ class ResetAnomaly:
         y, x = np.mgrid[:ny, :nx].astype(np.float32)
         grain = rng.normal_field(rng.key("reset", *key), 0, 0, nx, ny)
         return cls((12.0 + 6.0 * np.cos(x / nx * 3) + 4.0 * y / ny + 0.5 * grain).astype(np.float32))
+
+    def plane(self, integration: int, group: int) -> np.ndarray:
+        """Return the anomaly of one group (both 0-based), (ny, nx) float32 [DN]."""
+        factor = -(self.first_factor if integration == 0 else 1.0) * np.exp(-group / self.decay)
+        return np.float32(factor) * self.size
 
     def integration(self, number: int) -> np.ndarray:
         """Return the anomaly of an integration (0-based), (groups, ny, nx) float32 [DN]."""

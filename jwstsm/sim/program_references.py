@@ -10,6 +10,7 @@ import numpy as np
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, PARKEYS, CacheBuilder
 from jwstsm.sim.instruments import INSTRUMENTS
+from jwstsm.sim.miri_references import MIRI_WRITERS
 from jwstsm.sim.optics import filter_spread
 from jwstsm.sim.parameter_references import PARAMETER_ROWS, parameter_tree
 from jwstsm.sim.psf import full_width
@@ -18,8 +19,45 @@ from jwstsm.sim.references import WRITERS, Setup
 
 __all__ = ["write_cache"]
 
-ASDF_TYPES = ("abvegaoffset", "filteroffset", "distortion", "sirskernel")
-REGION_TYPES = ("mask", "saturation", "superbias", "dark", "linearity", "gain", "readnoise")
+OWN_WRITERS = {"MIRI": MIRI_WRITERS}
+"""Instrument -> writers of files that differ from those of the others."""
+
+ASDF_TYPES = ("abvegaoffset", "filteroffset", "distortion", "sirskernel", "emicorr")
+
+REGION_TYPES = {
+    "H2RG": ("mask", "saturation", "superbias", "dark", "linearity", "gain", "readnoise"),
+    "SIAS": ("mask", "saturation", "dark", "linearity", "gain", "readnoise", "reset"),
+}
+"""Kind of detector array -> types of its pixels."""
+
+REGION_KEYWORDS = {("MIRI", "linearity"): ("DETECTOR", "SUBARRAY")}
+"""Types whose rules leave some of their keywords open."""
+
+ALL_OR_NOTHING = ("apcorr",)
+"""Types that are N/A for the instrument's other types of exposure."""
+
+ALWAYS_TYPES = {"H2RG": (), "SIAS": ("rscd", "emicorr")}
+"""Kind of detector array -> small types that every exposure needs."""
+
+_SHARED = """
+NIRCAM flat DETECTOR FILTER PUPIL
+NIRCAM area DETECTOR EXP_TYPE
+NIRCAM photom DETECTOR
+NIRCAM distortion DETECTOR EXP_TYPE CHANNEL
+NIRCAM filteroffset CHANNEL MODULE
+NIRCAM apcorr EXP_TYPE
+NIRCAM abvegaoffset EXP_TYPE
+NIRCAM sirskernel
+MIRI flat DETECTOR FILTER SUBARRAY
+MIRI area DETECTOR EXP_TYPE
+MIRI photom DETECTOR
+MIRI distortion DETECTOR EXP_TYPE
+MIRI filteroffset DETECTOR EXP_TYPE
+MIRI apcorr EXP_TYPE
+MIRI abvegaoffset EXP_TYPE
+"""
+SHARED = [(line.split()[0], line.split()[1], tuple(line.split()[2:])) for line in _SHARED.strip().splitlines()]
+"""Instrument, type that images need, and the keywords that tell its files apart here."""
 
 _OTHER_TYPES = """
     amplifier bkg drizpars emicorr extract1d fringe fringefreq barshadow cubepar dflat fflat sflat psfmask persat
@@ -108,22 +146,16 @@ def _whole(setup: Setup) -> Setup:
 
 def _write(builder: CacheBuilder, setup: Setup, reftype: str) -> str:
     path = builder.path(setup.instrument, reftype, "asdf" if reftype in ASDF_TYPES else "fits")
-    return WRITERS[reftype](setup, path).name
+    writers = WRITERS | OWN_WRITERS.get(setup.instrument, {})
+    return writers[reftype](setup, path).name
 
 
 def _write_region_types(builder: CacheBuilder, setup: Setup, whole: Setup, several: bool, done: set) -> None:
     """Types of a detector's pixels: cut to the subarray, or full frame where nothing selects by subarray."""
-    row, lower = setup.chip.row, setup.instrument.lower()
-    for reftype in REGION_TYPES:
-        keywords = PARKEYS[setup.instrument, reftype]
-        match = {
-            "DETECTOR": row.name,
-            "SUBARRAY": setup.subarray,
-            "READPATT": setup.readpatt,
-            "NOUTPUTS": str(setup.chip.outputs),
-            "EXP_TYPE": setup.kind.imaging_types,
-        }
-        match = {keyword: match[keyword] for keyword in keywords}
+    lower, values = setup.instrument.lower(), _values(setup)
+    for reftype in REGION_TYPES[setup.kind.chain]:
+        keywords = REGION_KEYWORDS.get((setup.instrument, reftype), PARKEYS[setup.instrument, reftype])
+        match = {keyword: values[keyword] for keyword in keywords}
         identity = (reftype, *sorted(match.items()))
         if identity in done:
             continue
@@ -138,37 +170,39 @@ def _write_region_types(builder: CacheBuilder, setup: Setup, whole: Setup, sever
 
 def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) -> None:
     """Types of a filter, of a detector and of the instrument."""
-    row, instrument, imaging = setup.chip.row, setup.instrument, setup.kind.imaging_types
-    alternatives = f"{setup.filter.filter}|{setup.filter.filter}_SPARE"
-
-    def once(reftype: str, *identity) -> bool:
-        known = (reftype, *identity) in done
-        done.add((reftype, *identity))
-        return not known
-
-    if once("flat", row.name, setup.filter):
-        match = {"DETECTOR": row.name, "FILTER": alternatives, "PUPIL": setup.filter.pupil}
-        builder.add(instrument, "flat", match, _write(builder, setup, "flat"))
-    if once("area", row.name):
-        name = _write(builder, setup, "area")
-        builder.add(instrument, "area", {"DETECTOR": row.name, "EXP_TYPE": imaging}, name)
-    if once("photom", row.name):
-        builder.add(instrument, "photom", {"DETECTOR": row.name}, _write(builder, setup, "photom"))
-    if once("distortion", row.name):
-        match = {"DETECTOR": row.name, "EXP_TYPE": setup.kind.imaging_types, "CHANNEL": row.channel}
-        builder.add(instrument, "distortion", match, _write(builder, setup, "distortion"))
-    if once("filteroffset", row.channel, row.module):
-        match = {"CHANNEL": row.channel, "MODULE": row.module}
-        builder.add(instrument, "filteroffset", match, _write(builder, setup, "filteroffset"))
-    if once("ipc", row.name):
+    row, instrument = setup.chip.row, setup.instrument
+    values = _values(setup) | {"FILTER": f"{setup.filter.filter}|{setup.filter.filter}_SPARE"}
+    shared = [(r, keys) for i, r, keys in SHARED if i == instrument and setup.imaging]
+    always = [(r, PARKEYS[instrument, r]) for r in ALWAYS_TYPES[setup.kind.chain]]
+    for reftype, keywords in (*shared, *always):
+        match = {keyword: values[keyword] for keyword in keywords}
+        identity = (reftype, *sorted(match.items()))
+        if identity in done:
+            continue
+        done.add(identity)
+        builder.add(instrument, reftype, match, _write(builder, setup, reftype))
+        if "EXP_TYPE" in match and reftype in ALL_OR_NOTHING:
+            builder.add(instrument, reftype, {"EXP_TYPE": setup.kind.other_types}, "N/A")
+    if ("ipc", row.name) not in done:
+        done.add(("ipc", row.name))
         corrected = row.name in preset.ipc_references
         builder.add(instrument, "ipc", {"DETECTOR": row.name}, _write(builder, setup, "ipc") if corrected else "N/A")
-    if once("apcorr", instrument):
-        name = _write(builder, setup, "apcorr")
-        builder.add(instrument, "apcorr", {"EXP_TYPE": imaging}, name)
-        builder.add(instrument, "apcorr", {"EXP_TYPE": setup.kind.other_types}, "N/A")
-        builder.add(instrument, "abvegaoffset", {"EXP_TYPE": imaging}, _write(builder, setup, "abvegaoffset"))
-        builder.add(instrument, "sirskernel", {}, _write(builder, setup, "sirskernel"))
+
+
+def _values(setup: Setup) -> dict[str, str]:
+    """What the matching keywords are for a setup."""
+    row = setup.chip.row
+    return {
+        "DETECTOR": row.name,
+        "CHANNEL": row.channel,
+        "MODULE": row.module,
+        "FILTER": setup.filter.filter,
+        "PUPIL": setup.filter.pupil,
+        "SUBARRAY": setup.subarray,
+        "READPATT": setup.readpatt,
+        "NOUTPUTS": str(setup.chip.outputs),
+        "EXP_TYPE": setup.kind.imaging_types,
+    }
 
 
 def _write_chip_truth(folder: Path, setup: Setup, done: set) -> None:
