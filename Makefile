@@ -24,7 +24,7 @@ env: .venv/.ready ## the environment in .venv, from the lock file
 	touch $@
 
 demo: env ## simulate a NIRCam program, calibrate it, name the report
-	@test -d $(DEMO)/uncal || $(BIN)/jwstsm demo $(DEMO)
+	@$(BIN)/jwstsm warmup & test -d $(DEMO)/uncal || $(BIN)/jwstsm demo $(DEMO); wait
 	cd $(DEMO) && PATH="$(abspath $(BIN)):$$PATH" snakemake --cores $${CORES:-2}
 	@echo "The report is $(abspath $(DEMO))/report/index.html"
 

@@ -37,7 +37,6 @@ localrules:
     stage2,
     stage3,
     references,
-    kernels,
     associations,
 
 

@@ -23,6 +23,8 @@ from jwstsm.products.names import split_name
 from jwstsm.references import References
 from jwstsm.references.select import load_lock
 
+from jwstsm.references.used import used_references
+from jwstsm.warmup import ensure_kernels
 __all__ = ["calibrate_exposure", "write_record"]
 
 log = logging.getLogger(__name__)
@@ -155,3 +157,4 @@ def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[st
         threads=snakemake.threads,
         record=snakemake.output.record,
     )
+    ensure_kernels()

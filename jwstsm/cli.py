@@ -94,6 +94,9 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
             sub.add_parser(command, help=what, add_help=False)
     return parser
 
+    one = sub.add_parser("warmup", help="compile the numerical kernels now, once per installation, not in the first job")
+    one.set_defaults(function=_warmup)
+
 
 def _init(arguments) -> None:
     from jwstsm.workflow import root
@@ -102,6 +105,12 @@ def _init(arguments) -> None:
     config = folder / "config.yaml"
     if config.exists() and not arguments.force:
         raise ConfigError(f"{config} exists already; use --force to write over it")
+def _warmup(arguments) -> None:
+    from jwstsm.warmup import ensure_kernels
+
+    ensure_kernels()
+
+
     (folder / "uncal").mkdir(parents=True, exist_ok=True)
     write_config(config, arguments.context, arguments.crds_path, arguments.crds_server)
     (folder / "Snakefile").write_text(_SNAKEFILE)

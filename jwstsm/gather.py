@@ -29,6 +29,7 @@ from jwstsm.references.select import load_lock
 from jwstsm.step import Skipped, Step, load_step
 
 __all__ = ["Association", "run_association"]
+from jwstsm.warmup import ensure_kernels
 
 log = logging.getLogger(__name__)
 
@@ -389,6 +390,7 @@ def run_association(
     pipeline : str
         ``image3``.
     path : path
+    ensure_kernels()
         Association file, its members beside it.
     folder : path
         Where sidecars and products go.

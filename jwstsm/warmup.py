@@ -1,39 +1,85 @@
-"""Compile the numerical kernels once: a tiny simulated program goes through every pipeline.
+"""Compile the numerical kernels of an installation once, before jobs run side by side.
 
-Compiled code is kept on disk, so jobs that start later find it. Many jobs that compile the same kernel at once would
-waste time and can get in each other's way.
+A tiny simulated program goes through the pipelines. Compiled code is kept on disk, so jobs that start later find it; a
+marker beside it says that this has been done. Jobs that start together on a new installation wait for the one of them
+that compiles (a file lock), instead of all compiling the same.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import logging
+import os
+import platform
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
-from jwstsm import tables
-from jwstsm.calibrate import calibrate_exposure
-from jwstsm.config import reference_types_of
-from jwstsm.gather import run_association
-from jwstsm.headers import parse_header
-from jwstsm.references import References
-from jwstsm.references.select import Selector
-from jwstsm.references.types import reference_types
+import jwstsm
 
-__all__ = ["compile_kernels"]
+__all__ = ["compile_half", "compile_kernels", "ensure_kernels"]
 
 log = logging.getLogger(__name__)
 
+HALVES = ("exposures", "mosaics")
+"""What is compiled side by side: stage 1; and stages 2 and 3."""
 
-def compile_kernels(preset: str = "official", options: Mapping[str, Mapping] | None = None) -> None:
-    """Run every imaging pipeline on a tiny program.
+
+def ensure_kernels() -> None:
+    """Compile the kernels if that has not been done with this installation; wait if another process is at it."""
+    marker = _marker()
+    if marker.exists() or os.environ.get("JWSTSM_NUMBA_CACHE") == "0":
+        return
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    with marker.with_suffix(".lock").open("w") as lock:
+        log.info("waiting for the kernels: they are compiled once for a new installation, which takes a few minutes")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not marker.exists():
+            compile_kernels()
+            marker.touch()
+
+
+def compile_kernels() -> None:
+    """Compile the kernels of all imaging pipelines, in two processes."""
+    workers = [subprocess.Popen([sys.executable, "-m", "jwstsm.warmup", half]) for half in HALVES]
+    if any([worker.wait() for worker in workers]):  # noqa: C419  (all are waited for)
+        # a job compiles what it misses by itself: slower, but no reason to fail
+        log.warning("compiling the kernels ahead failed; jobs compile what they need")
+    log.info("kernels are compiled")
+
+
+def _marker() -> Path:
+    """Return the file that says that the kernels have been compiled: for this code, interpreter and processor."""
+    package = Path(__file__).parent
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        folder = Path(os.environ["NUMBA_CACHE_DIR"])
+    else:
+        folder = package / "__pycache__" if os.access(package, os.W_OK) else Path.home() / ".cache" / "jwstsm"
+    text = f"{jwstsm.__version__} {package} {sys.version} {version('numba')} {_processor()}"
+    return folder / f"kernels-{hashlib.sha1(text.encode()).hexdigest()[:10]}.ok"
+
+
+def _processor() -> str:
+    """Return the processor's name: compiled code is of one kind of processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def compile_half(half: str) -> None:
+    """Run some of the pipelines on a tiny program.
 
     Parameters
     ----------
-    preset : str
-    options : mapping, optional
-        What the user set for the steps: other algorithms have other kernels.
+    half : {"exposures", "mosaics"}
+        Stage 1 from uncal files; or stages 2 and 3 from slopes made by hand.
     """
     from jwstsm.sim.program import simulate_program
 
@@ -41,36 +87,80 @@ def compile_kernels(preset: str = "official", options: Mapping[str, Mapping] | N
         folder = Path(scratch)
         # one integration, and two with frame averages and zero frames
         simulate_program(
-            folder, preset="small", seed=1, detectors=(("NRCBLONG", "F444W"),), dithers=((0.0, 0.0), (0.61, 0.47))
+            folder,
+            preset="small",
+            seed=1,
+            detectors=(("NRCBLONG", "F444W"),),
+            dithers=((0.0, 0.0), (0.61, 0.47)),
+            workers=1,
         )
-        cache = folder / "crds_cache"
-        context = next((cache / "mappings" / "jwst").glob("*.pmap")).name
-        selector = Selector(context, cache, server=None)
-        members = [
-            _calibrate(path, folder, selector, preset, options or {})
-            for path in sorted((folder / "uncal").glob("*_uncal.fits"))
-        ]
-        entries = [{"expname": m.name, "exptype": "science"} for m in members]
-        asn = folder / "out" / "tiny_asn.json"
-        asn.write_text(json.dumps({"asn_id": "a3001", "products": [{"name": "tiny", "members": entries}]}))
-        run_association("image3", asn, folder / "out", selector=selector)
-    log.info("kernels are compiled")
+        files = sorted((folder / "uncal").glob("*_uncal.fits"))
+        if half == "exposures":
+            for path in files[::2]:
+                _run("detector1", path, folder)
+            return
+        members = [_run("image2", _slopes_by_hand(path), folder)["cal"] for path in files[:2]]
+        _combine(members, folder)
 
 
-def _calibrate(path: Path, folder: Path, selector: Selector, preset: str, options: Mapping[str, Mapping]) -> Path:
-    """Run stages 1 and 2; return the calibrated image."""
-    # files of the user's own may not fit the tiny exposures
-    plain = {s: {k: v for k, v in o.items() if not isinstance(v, str) or "." not in v} for s, o in options.items()}
-    rate = _run("detector1", path, folder, selector, preset, plain)["rate"]
-    return _run("image2", rate, folder, selector, preset, {})["cal"]
+def _slopes_by_hand(uncal: Path) -> Path:
+    """Write a rate file from the first and the last group of an uncal file, without the kernels of stage 1."""
+    import numpy as np
+
+    from jwstsm.products import Slope, read
+    from jwstsm.products.fitsio import write
+
+    ramp = read(uncal)
+    seconds = ramp.readout.group_time_s * (ramp.data.shape[1] - 1)
+    data = (ramp.data[0, -1].astype(np.float32) - ramp.data[0, 0]) / np.float32(seconds)
+    noise = np.full_like(data, 0.05)
+    slope = Slope(
+        **ramp.headers_copy(),
+        suffix="rate",
+        data=data,
+        dq=np.zeros(data.shape, np.uint32),
+        err=noise,
+        var_poisson=noise**2 / 2,
+        var_rnoise=noise**2 / 2,
+    )
+    return write(slope, uncal.parent / uncal.name.replace("_uncal", "_rate"), "rate")
 
 
-def _run(
-    pipeline: str, path: Path, folder: Path, selector: Selector, preset: str, options: Mapping[str, Mapping]
-) -> dict[str, Path]:
+def _combine(members: list[Path], folder: Path) -> None:
+    """Run image3 on two calibrated exposures."""
+    from jwstsm.gather import run_association
+
+    asn = folder / "out" / "tiny_asn.json"
+    entries = [{"expname": m.name, "exptype": "science"} for m in members]
+    asn.write_text(json.dumps({"asn_id": "a3001", "products": [{"name": "tiny", "members": entries}]}))
+    run_association("image3", asn, folder / "out", selector=_selector(folder))
+
+
+def _selector(folder: Path):
+    from jwstsm.references.select import Selector
+
+    cache = folder / "crds_cache"
+    context = next((cache / "mappings" / "jwst").glob("*.pmap")).name
+    return Selector(context, cache, server=None)
+
+
+def _run(pipeline: str, path: Path, folder: Path) -> Mapping[str, Path]:
+    """Run a pipeline on one file, with the references of the tiny program."""
+    from jwstsm import tables
+    from jwstsm.calibrate import calibrate_exposure
+    from jwstsm.config import reference_types_of
+    from jwstsm.headers import parse_header
+    from jwstsm.references import References
+    from jwstsm.references.types import reference_types
+
+    selector = _selector(folder)
     header = parse_header(path)
     steps = tables.sequence(pipeline, header)
     files, _ = selector.select(header, reference_types([(pipeline, steps)], {s: reference_types_of(s) for s in steps}))
     paths = {k: f and selector.locate(f) for k, f in files.items() if not k.startswith("pars-")}
     references = References(paths, None, selector.context)
-    return calibrate_exposure(pipeline, path, folder / "out", references=references, preset=preset, options=options)
+    return calibrate_exposure(pipeline, path, folder / "out", references=references)
+
+
+if __name__ == "__main__":
+    compile_half(sys.argv[1])

@@ -11,13 +11,11 @@ import logging
 import os
 import re
 import socket
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jwstsm
 from jwstsm import config as configuration
 from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
@@ -160,13 +158,6 @@ class Program:
     def image2_pattern(self, kind: str) -> str:
         """Return the pattern of the exposures of which image2 makes ``kind``."""
         return self.pattern(n for n in self.named("image2") if self.image2_kind(n) == kind)
-
-    def kernels_marker(self) -> str:
-        """Return the file that says that the kernels of this installation have been compiled."""
-        import hashlib
-
-        text = f"{jwstsm.__version__} {Path(__file__).parent} {sys.version} {os.environ.get('NUMBA_CACHE_DIR', '')}"
-        return f".jwstsm/kernels-{hashlib.sha1(text.encode()).hexdigest()[:10]}.ok"
 
     def all_reference_types(self) -> dict[str, list[str]]:
         """Return the sets of reference types by exposure type: a change of one reruns only the selection."""

@@ -3,7 +3,6 @@ rule detector1:
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
         references="references/{exposure}.json",
-        kernels=ancient(program.kernels_marker()),
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",

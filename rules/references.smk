@@ -20,17 +20,3 @@ rule references:
         types=program.all_reference_types(),
     script:
         "../scripts/references.py"
-
-
-rule kernels:
-    """Compile the numerical kernels once, before jobs run side by side."""
-    output:
-        touch(program.kernels_marker()),
-    log:
-        "logs/kernels.log",
-    benchmark:
-        "benchmarks/kernels.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
-    script:
-        "../scripts/kernels.py"
