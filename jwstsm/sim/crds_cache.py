@@ -12,6 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jwstsm.sim import niriss_fgs
+
 __all__ = ["CONTEXT", "PARKEYS", "SERVER", "CacheBuilder", "environment"]
 
 CONTEXT = "jwst_9001.pmap"
@@ -80,7 +82,9 @@ MIRI pars-outlierdetectionstep EXP_TYPE FILTER SUBARRAY TSOVISIT
 """
 
 PARKEYS: dict[tuple[str, str], tuple[str, ...]] = {}
-for _line in _PARKEYS.strip().splitlines():
+for _line in (_PARKEYS + niriss_fgs.PARKEYS).split("\n"):
+    if not _line.strip():
+        continue
     _instrument, _type, *_keywords = _line.split()
     PARKEYS[_instrument, _type] = tuple(_keywords)
 
@@ -144,7 +148,8 @@ class CacheBuilder:
         instruments = {}
         for instrument, types in self.rows.items():
             lower = instrument.lower()
-            selector: dict[str, str] = {name: "N/A" for name in other_types if name not in types}
+            absent = {*other_types, *(reftype for _, reftype in PARKEYS)}
+            selector: dict[str, str] = {name: "N/A" for name in absent if name not in types}
             for reftype, rows in types.items():
                 name = f"jwst_{lower}_{reftype}_{SERIAL}.rmap"
                 self._write_rmap(mappings / name, instrument, reftype, rows)

@@ -41,6 +41,8 @@ class Observation:
     """Type of exposure; the instrument's images if empty."""
     keywords: tuple[tuple[str, object], ...] = ()
     """Keywords of the primary header that differ from what the tables say; None leaves one out."""
+    window: tuple[int, int, int, int] | None = None
+    """First full-frame column and row (1-based), columns and rows; those of the aperture if None."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,41 @@ PRESETS: dict[str, Preset] = {
         (Observation((("NRCALONG", "F444W"),), ngroups=10),),
         crowd=Crowd(stars_arcmin2=150.0, star_mag=(15.5, 24.5)),
         effects=Effects(ipc=False, snowballs_s=0.15),
+    ),
+    "niriss": Preset(
+        (
+            Observation(
+                (("NIS", "F150W"),), "SUB256", "SUB256", readpatt="NISRAPID", ngroups=8, dithers=SMALL_BOX, outputs=1
+            ),
+            Observation(
+                (("NIS", "F480M-NRM"),),
+                "SUB80",
+                "AMI1",
+                readpatt="NISRAPID",
+                ngroups=10,
+                nints=4,
+                outputs=1,
+                exp_type="NIS_AMI",
+            ),
+            Observation(
+                (("NIS", "GR700XD"),),
+                "SUBSTRIP256",
+                "SUBSTRIP256",
+                readpatt="NISRAPID",
+                ngroups=4,
+                nints=3,
+                outputs=1,
+                exp_type="NIS_SOSS",
+                keywords=(("TSOVISIT", True),),
+                window=(1, 1793, 2048, 256),
+            ),
+        ),
+        crowd=_DENSE,
+    ),
+    "fgs": Preset(
+        (Observation((("GUIDER1", "FGS"),), readpatt="FGSRAPID", ngroups=5),),
+        crowd=Crowd(stars_arcmin2=150.0, star_mag=(15.0, 22.0)),
+        effects=_QUIET,
     ),
     "bench3": Preset(
         (Observation((("NRCALONG", "F444W"),), ngroups=5, dithers=BOX),),

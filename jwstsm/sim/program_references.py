@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jwstsm.sim import niriss_fgs
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, PARKEYS, CacheBuilder
 from jwstsm.sim.instruments import INSTRUMENTS
@@ -30,7 +31,7 @@ REGION_TYPES = {
 }
 """Kind of detector array -> types of its pixels."""
 
-REGION_KEYWORDS = {("MIRI", "linearity"): ("DETECTOR", "SUBARRAY")}
+REGION_KEYWORDS = {("MIRI", "linearity"): ("DETECTOR", "SUBARRAY"), ("FGS", "mask"): ("DETECTOR", "SUBARRAY")}
 """Types whose rules leave some of their keywords open."""
 
 ALL_OR_NOTHING = ("apcorr",)
@@ -56,7 +57,10 @@ MIRI filteroffset DETECTOR EXP_TYPE
 MIRI apcorr EXP_TYPE
 MIRI abvegaoffset EXP_TYPE
 """
-SHARED = [(line.split()[0], line.split()[1], tuple(line.split()[2:])) for line in _SHARED.strip().splitlines()]
+SHARED = [
+    (line.split()[0], line.split()[1], tuple(line.split()[2:]))
+    for line in (_SHARED.strip() + niriss_fgs.SHARED.rstrip()).splitlines()
+]
 """Instrument, type that images need, and the keywords that tell its files apart here."""
 
 _OTHER_TYPES = """
@@ -224,5 +228,6 @@ def _write_parameters(builder: CacheBuilder, instrument: str, views: dict) -> No
             width = full_width(filter_spread(camera, chosen)) if chosen else None
             path = builder.path(instrument, row.reftype, "asdf")
             write_asdf(path, row.reftype, instrument, parameter_tree(row, width))
-            match = {"FILTER": chosen.filter, "EXP_TYPE": imaging} if chosen else {}
+            match = {"FILTER": chosen.filter, "PUPIL": chosen.pupil, "EXP_TYPE": imaging} if chosen else {}
+            match = {keyword: value for keyword, value in match.items() if keyword in PARKEYS[instrument, row.reftype]}
             builder.add(instrument, row.reftype, match, path.name)
