@@ -24,12 +24,14 @@ from jwstsm.errors import ConfigError, InputError
 from jwstsm.products import read
 from jwstsm.products.fitsio import atomic, write
 from jwstsm.products.names import split_name
+from jwstsm.products.provenance import Inputs, describe_run
 from jwstsm.references import References
 from jwstsm.references.select import load_lock
+from jwstsm.references.used import used_references
 from jwstsm.step import Skipped, Step, load_step
+from jwstsm.warmup import ensure_kernels
 
 __all__ = ["Association", "run_association"]
-from jwstsm.warmup import ensure_kernels
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Association:
     ) -> None:
         self.product, self.acid, self.name = product, acid, name
         self.members = [Path(m) for m in members]
+        self.sidecars = [Path(p) for p in (alignment, sky) if p is not None]
         self._alignment = self._sky = None
         if alignment is not None:
             from jwstsm.stage3.alignment import Alignment
@@ -162,6 +165,8 @@ class Context:
         What CRDS parameter references set.
     preset : str
     pipeline : str
+    locked : mapping, optional
+        ``files`` of the lock, for the checksums of the references.
     """
 
     def __init__(
@@ -173,11 +178,18 @@ class Context:
         pars: Mapping[str, Mapping[str, Any]] | None = None,
         preset: str = "official",
         pipeline: str = "image3",
+        locked: Mapping[str, Any] | None = None,
     ) -> None:
         self.association, self.references, self.pipeline = association, references, pipeline
         header = FitsFrame(association.members[0]).header
         self.resolved = config.resolve(pipeline, header, preset=preset, pars=pars, options=options)
         self.records: list[dict] = []
+        self.preset, self.locked = preset, locked or {}
+
+    def add_run(self, product, inputs: Mapping[str, str], records: Sequence[Mapping]) -> None:
+        """Put the record of this run (checksums of inputs and references) into a product, behind the earlier ones."""
+        used = used_references(records, self.references.paths(), self.locked, self.pipeline)
+        product.runs = [*product.runs, describe_run(self.pipeline, self.preset, self.references.context, inputs, used)]
 
     def step(self, name: str) -> tuple[Step, dict[str, Any]]:
         """Return a step and its checked parameters."""
@@ -250,9 +262,12 @@ def make_median(context: Context, output: str | Path) -> None:
     """Write the median image that outliers are looked for with (rule outlier_median); empty if there is none."""
     from astropy.io import fits
 
+    from jwstsm.products import asdf_block
     from jwstsm.stage3 import outlier_detection as room
 
-    inputs = context.association.inputs()
+    association = context.association
+    made_of = Inputs([*association.members, *association.sidecars])
+    inputs = association.inputs()
     names = ("resample_data", "weight_type", "pixfrac", "kernel", "fillval", "maskpt", "good_bits")
 
     def call(options):
@@ -266,12 +281,17 @@ def make_median(context: Context, output: str | Path) -> None:
             fits.PrimaryHDU(header=fits.Header({"REASON": record["reason"][:68]})).writeto(part, overwrite=True)
         else:
             median.write(part)
+            # the median is thrown away once the exposures are cleaned; they keep what it was made of
+            members = asdf_block.encode(None, {"inputs": made_of.sums()})
+            members.name = "MEMBERS"
+            fits.append(part, members.data, members.header)
 
 
 def clean_exposure(context: Context, member: str | Path, median: str | Path, output: str | Path) -> None:
     """Write one exposure with corrected WCS, sky level and outliers flagged (rule outlier_detection, product crf)."""
     from astropy.io import fits
 
+    from jwstsm.products import asdf_block
     from jwstsm.stage3 import outlier_detection as room
     from jwstsm.wcs.keywords import update_sky_keywords
 
@@ -288,8 +308,10 @@ def clean_exposure(context: Context, member: str | Path, median: str | Path, out
     slope.primary["S_TWKREG"] = (aligned["status"], "Status of step tweakreg")
     slope.history.append({"name": "tweakreg", **aligned})
     association.apply_sky(slope)
+    inputs = Inputs([member, *association.sidecars])
     with fits.open(median) as hdus:
         reason = hdus[0].header.get("REASON")
+        made_of = {} if "MEMBERS" not in hdus else asdf_block.read_record(hdus["MEMBERS"])["inputs"]
 
     def call(options):
         if reason:
@@ -303,12 +325,14 @@ def clean_exposure(context: Context, member: str | Path, median: str | Path, out
     slope.primary["S_OUTLIR"] = (record["status"], "Status of step outlier_detection")
     slope.history.append(record)
     _name_association(slope, association)
+    context.add_run(slope, {**made_of, **inputs.sums()}, [record])
     write(slope, output, "crf")
 
 
 def combine(context: Context, output: str | Path) -> None:
     """Write the mosaic of the cleaned exposures (rule resample, product i2d)."""
     one, _ = context.step("resample")
+    made_of = Inputs(context.association.members)
     inputs = context.association.inputs()
     mosaic, record = context.run("resample", lambda options: one(inputs, context.references, options))
     if mosaic is None:
@@ -319,6 +343,7 @@ def combine(context: Context, output: str | Path) -> None:
     mosaic.primary["S_RESAMP"] = (record["status"], "Status of step resample")
     mosaic.history = [*first, record]
     _name_association(mosaic, context.association)
+    context.add_run(mosaic, made_of.sums(), [record])
     write(mosaic, output, "i2d")
 
 
@@ -329,10 +354,14 @@ def catalog_sources(context: Context, mosaic: str | Path, catalog: str | Path, s
 
     one, _ = context.step("source_catalog")
     image = read(mosaic)
+    made_of = Inputs([mosaic])
     found, record = context.run("source_catalog", lambda options: one(image, context.references, options))
     if record["status"] == "SKIPPED":
         # the products are still made, empty, with the reason in them: a field without sources is no failure
         found = Catalog([], {"label": np.zeros(0, int)}, {"reason": record["reason"]})
+    image.runs = []  # the mosaic has its own record
+    context.add_run(image, made_of.sums(), [record])
+    found.meta["runs"] = image.runs
     found.write(catalog)
     labels = np.zeros(image.data.shape, np.uint32) if found.segments is None else found.segments
     product = Segmentation(**image.headers_copy(), data=labels, suffix="segm")
@@ -361,6 +390,7 @@ def _name_association(product, association: Association) -> None:
 
 def context_of(snakemake, members: Sequence[str]) -> Context:
     """Return the context that a rule of ``rules/image3.smk`` declares."""
+    ensure_kernels()
     set_threads(snakemake.threads)
     named = dict(snakemake.params.association)
     sidecars = {k: snakemake.input.get(k) for k in ("alignment", "sky")}
@@ -369,7 +399,8 @@ def context_of(snakemake, members: Sequence[str]) -> Context:
     by_pipeline = lock.get("parameters", {})
     pars = config.merge(by_pipeline.get("", {}), by_pipeline.get("image3", {}))
     options = {step: dict(values) for step, values in dict(snakemake.params.options).items()}
-    return Context(association, references, options=options, pars=pars, preset=snakemake.params.preset)
+    preset = snakemake.params.preset
+    return Context(association, references, options=options, pars=pars, preset=preset, locked=lock["files"])
 
 
 def run_association(
@@ -390,7 +421,6 @@ def run_association(
     pipeline : str
         ``image3``.
     path : path
-    ensure_kernels()
         Association file, its members beside it.
     folder : path
         Where sidecars and products go.

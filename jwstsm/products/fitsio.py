@@ -134,6 +134,7 @@ def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model
             if hdu.name == "ASDF" and isinstance(hdu, fits.BinTableHDU):
                 product.wcs, record = asdf_block.decode(hdu)
                 product.history = list(record.get("steps", []))
+                product.runs = list(record.get("runs", []))
             elif entry is None:
                 product.others.append(hdu.copy())
             else:
@@ -210,7 +211,8 @@ def write(product: model.Product, path: str | Path, suffix: str | None = None) -
         if hdu is not None:
             hdus.append(hdu)
     hdus.extend(product.others)
-    hdus.append(asdf_block.encode(product.wcs, {"steps": product.history}))
+    record = {"steps": product.history} | ({"runs": product.runs} if product.runs else {})
+    hdus.append(asdf_block.encode(product.wcs, record))
     with atomic(path) as part, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long, comment will be truncated")
         hdus.writeto(part, overwrite=True, output_verify="silentfix")

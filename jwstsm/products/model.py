@@ -42,6 +42,8 @@ class Product:
         World coordinates of the pixels.
     history : list of dict
         One record per step that ran: name, status, reason, parameters, references.
+    runs : list of dict
+        One record per pipeline that led to the product: inputs and references with checksums (see ``provenance``).
     path : Path or None
         The file the product was read from.
     suffix : str
@@ -58,6 +60,7 @@ class Product:
     others: list = field(default_factory=list, repr=False)
     wcs: Any = field(default=None, repr=False)
     history: list[dict] = field(default_factory=list, repr=False)
+    runs: list[dict] = field(default_factory=list, repr=False)
     path: Path | None = None
     suffix: str = ""
 
@@ -109,6 +112,7 @@ class Product:
             "others": list(self.others),
             "wcs": self.wcs,
             "history": list(self.history),
+            "runs": list(self.runs),
             "path": self.path,
         }
 

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from jwstsm.core import dq
+from jwstsm.core.detector import full_detector
 from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import ReferenceError_
 from jwstsm.wcs import asdftext
@@ -19,15 +20,20 @@ __all__ = ["ReferenceFile", "References", "Window"]
 
 
 class Window:
-    """The part of a detector that an exposure has read: 1-based corner and size [pixel]."""
+    """The part of a detector that an exposure has read: 1-based corner and size [pixel].
 
-    def __init__(self, xstart: int, ystart: int, nx: int, ny: int) -> None:
+    ``frame_ny`` are the rows of its frames, which are more than ``ny`` where reference pixels are read in between.
+    """
+
+    def __init__(self, xstart: int, ystart: int, nx: int, ny: int, frame_ny: int | None = None) -> None:
         self.xstart, self.ystart, self.nx, self.ny = xstart, ystart, nx, ny
+        self.frame_ny = ny if frame_ny is None else frame_ny
 
     @classmethod
     def of(cls, readout) -> Window:
         """Return the window of a :class:`~jwstsm.products.Readout`."""
-        return cls(readout.xstart, readout.ystart, readout.nx, readout.ny)
+        ny = min(readout.ny, full_detector(readout.instrument).ny)
+        return cls(readout.xstart, readout.ystart, readout.nx, ny, readout.ny)
 
 
 class ReferenceFile:
@@ -154,7 +160,7 @@ class ReferenceFile:
         head = self._hdus[0].header
         y0 = window.ystart - int(head.get("SUBSTRT2", 1))
         x0 = window.xstart - int(head.get("SUBSTRT1", 1))
-        if (ny, nx) == (window.ny, window.nx):
+        if nx == window.nx and ny in (window.ny, window.frame_ny):
             return slice(0, ny), slice(0, nx)
         if y0 < 0 or x0 < 0 or y0 + window.ny > ny or x0 + window.nx > nx:
             raise ReferenceError_(
@@ -209,6 +215,10 @@ class References(Mapping):
         """Close all files."""
         for reference in self._open.values():
             reference.close()
+
+    def paths(self) -> dict[str, Any]:
+        """Return the path of every type, without counting any as used."""
+        return dict(self._files)
 
     def path(self, kind: str) -> str | None:
         """Return the path of a type without counting it as used."""
