@@ -49,6 +49,7 @@ rule all:
 
 include: "rules/references.smk"
 include: "rules/detector1.smk"
+include: "rules/guider.smk"
 include: "rules/associations.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"

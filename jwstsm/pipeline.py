@@ -244,8 +244,7 @@ def run_steps(
     header = source.primary if isinstance(source, Product) else parse_header(source)
     label = source.name if isinstance(source, Product) else Path(source).name
     tables.exposure_type(header, label)
-    stage = tables.stage_of(pipeline)
-    steps = [load_step(stage, name) for name in (names or tables.sequence(pipeline, header))]
+    steps = [load_step(tables.stage_of(pipeline, name), name) for name in (names or tables.sequence(pipeline, header))]
     checked = {}
     for one in steps:
         given = dict(options.get(one.name, {}))

@@ -23,8 +23,8 @@ def all_steps() -> dict[str, list[tuple[str, Step]]]:
     """Import every step; return name -> list of (pipeline stage, step). A step may live in two stages (resample)."""
     found: dict[str, list[tuple[str, Step]]] = {}
     for pipeline in tables.sequences():
-        stage = tables.stage_of(pipeline)
         for name in tables.sequence(pipeline):
+            stage = tables.stage_of(pipeline, name)
             if all(s != stage for s, _ in found.get(name, [])):
                 found.setdefault(name, []).append((stage, load_step(stage, name)))
     return found

@@ -91,9 +91,14 @@ def matches(rule: Mapping[str, Any], header: Mapping[str, Any]) -> bool:
     return True
 
 
-def stage_of(pipeline: str) -> str:
-    """Return the room that holds the steps of a pipeline, such as ``stage1``."""
-    return sequences()[pipeline]["stage"]
+def stage_of(pipeline: str, step: str = "") -> str:
+    """Return the room that holds the steps of a pipeline, such as ``stage1``, or one step that comes from elsewhere."""
+    whole = sequences()[pipeline]
+    for order in whole["orders"] if step else ():
+        for entry in order["steps"]:
+            if isinstance(entry, dict) and step in entry:
+                return entry[step].get("stage", whole["stage"])
+    return whole["stage"]
 
 
 def sequence(pipeline: str, header: Mapping[str, Any] | None = None) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from jwstsm.core import dq
 from jwstsm.sim.chip import Chip
+from jwstsm.sim.crds_cache import PARKEYS
 from jwstsm.sim.detector import Effects
 from jwstsm.sim.geometry import ARCSEC, Camera
 from jwstsm.sim.instruments import DETECTORS, FILTERS, INSTRUMENTS, FilterRow, InstrumentRow
@@ -128,7 +129,7 @@ def write_dark(setup: Setup, path: Path) -> Path:
     header = setup.header(
         "dark",
         "DarkModel",
-        READPATT="RAPID",
+        READPATT=setup.readpatt if "READPATT" in PARKEYS[setup.instrument, "dark"] else "RAPID",
         EXP_TYPE=setup.kind.dark_type,
         NOUTPUTS=chip.outputs,
         NINTS=1,
@@ -205,7 +206,7 @@ def write_flat(setup: Setup, path: Path) -> Path:
     flags = flags | np.where(dead, np.uint32(dq.UNRELIABLE_FLAT | dq.DO_NOT_USE), np.uint32(0))
     return write_fits(
         path,
-        setup.header("flat", "FlatModel", FILTER=setup.filter.filter, PUPIL=setup.filter.pupil or None),
+        setup.header("flat", "FlatModel", FILTER=setup.filter.filter or None, PUPIL=setup.filter.pupil or None),
         ("SCI", flat),
         ("ERR", np.full_like(flat, 8e-4)),
         *dq_hdus(flags, "flat"),
@@ -220,7 +221,7 @@ def write_area(setup: Setup, path: Path) -> Path:
         "PixelAreaModel",
         setup.instrument,
         DETECTOR=setup.chip.row.name,
-        FILTER=setup.filter.filter,
+        FILTER=setup.filter.filter or None,
         PUPIL=setup.filter.pupil or None,
         PIXAR_SR=area * ARCSEC**2,
         PIXAR_A2=area,

@@ -98,9 +98,11 @@ def _multiply_rows(data, err, dq, var_poisson, var_rnoise, var_flat, flat, flat_
 def _divide_plain_rows(data, err, dq, flat, flat_err, flat_dq, inverse):
     nplanes, ny, nx = data.shape
     for y in prange(ny):
-        for i in range(nplanes):
-            for x in range(nx):
-                f, flags = _effective_flat(flat[y, x], flat_dq[y, x])
+        for x in range(nx):
+            f, flags = _effective_flat(flat[y, x], flat_dq[y, x])
+            # one plane of flags serves all planes of data: a value lost in one of them is no flag for the others
+            dq[y, x] |= flags
+            for i in range(nplanes):
                 e = np.float64(err[i, y, x])
                 if inverse:
                     d = data[i, y, x] * f
@@ -108,13 +110,10 @@ def _divide_plain_rows(data, err, dq, flat, flat_err, flat_dq, inverse):
                     d = data[i, y, x] / f
                     relative = d * flat_err[y, x] / f
                     e = np.sqrt(e * e + relative * relative)
-                flags |= dq[i, y, x]
-                if np.isnan(d) or np.isnan(e) or flags & _DO_NOT_USE:
-                    flags |= _DO_NOT_USE
+                if np.isnan(d) or np.isnan(e):
                     d = e = np.nan
                 data[i, y, x] = d
                 err[i, y, x] = e
-                dq[i, y, x] = flags
 
 
 def divide_by_flat_inplace(
@@ -127,6 +126,7 @@ def divide_by_flat_inplace(
     data, err : (ny, nx) or (nints, ny, nx) float32
         [any unit]
     dq : same shape, uint32
+        Without variances (ny, nx), for all planes.
     var_poisson, var_rnoise : same shape, float32, or None
         Without them only ``err`` is propagated (guide-star images, which were not fitted).
     flat, flat_err : (ny, nx) float32
@@ -140,7 +140,7 @@ def divide_by_flat_inplace(
         The variance that the flat's error adds, of the shape of ``data``; None without the other variances.
     """
     if var_poisson is None or var_rnoise is None:
-        _divide_plain_rows(as_cube(data), as_cube(err), as_cube(dq), flat, flat_err, flat_dq, inverse)
+        _divide_plain_rows(as_cube(data), as_cube(err), dq, flat, flat_err, flat_dq, inverse)
         return None
     var_flat = np.empty_like(data)
     planes = [as_cube(a) for a in (data, err, dq, var_poisson, var_rnoise, var_flat)]
@@ -202,7 +202,8 @@ def flat_field(
     With flat F and its error e: S' = S / F, var_poisson' = var_poisson / F^2, var_rnoise' = var_rnoise / F^2,
     var_flat = (S' e / F)^2, err = sqrt of their sum. DQ bits of the flat are added. Pixels where the flat is NaN, zero
     or flagged NO_FLAT_FIELD get NO_FLAT_FIELD and DO_NOT_USE and are not divided. Pixels that are NaN in one plane or
-    are flagged DO_NOT_USE become both in all planes. With ``inverse`` var_flat is zero.
+    are flagged DO_NOT_USE become both in all planes. With ``inverse`` var_flat is zero. Guide-star data have no variances
+    and one plane of flags: their err becomes sqrt(err^2 + (S' e / F)^2), and flagged pixels keep their values.
     """
     exp_type = str(slope.require("EXP_TYPE"))
     if exp_type in COMPOSITE_FLAT:

@@ -110,10 +110,26 @@ def test_the_inverse_restores_the_image():
 def test_images_that_were_not_fitted_keep_one_error_plane():
     slope = make_slope(2, 2, 4, value=2.0, EXP_TYPE="FGS_ACQ1", INSTRUME="FGS")
     slope.var_poisson = slope.var_rnoise = None
+    slope.dq = np.zeros((2, 2), np.uint32)
     flat_field(slope, references(np.full((2, 2), 0.5), err=0.1))
     np.testing.assert_allclose(slope.data, 4.0)
     np.testing.assert_allclose(slope.err, np.sqrt(0.1**2 + (4.0 * 0.1 / 0.5) ** 2), rtol=1e-6)
     assert slope.var_flat is None
+
+
+def test_the_one_plane_of_flags_of_guide_star_images_blanks_nothing():
+    slope = make_slope(2, 2, 4, value=2.0, EXP_TYPE="FGS_ACQ1", INSTRUME="FGS")
+    slope.var_poisson = slope.var_rnoise = None
+    slope.data[1, 1, 1] = np.nan
+    slope.dq = np.array([[dq.DO_NOT_USE, 0], [0, 0]], np.uint32)
+    flat = np.full((2, 2), 0.5)
+    flat[0, 1] = 0.0
+    flat_field(slope, references(flat))
+    np.testing.assert_array_equal(slope.data[0], [[4.0, 2.0], [4.0, 4.0]])
+    assert np.isnan(slope.data[1, 1, 1])
+    assert np.isnan(slope.err[1, 1, 1])
+    assert np.isfinite(slope.err[0]).all()
+    np.testing.assert_array_equal(slope.dq, [[dq.DO_NOT_USE, dq.DO_NOT_USE | dq.NO_FLAT_FIELD], [0, 0]])
 
 
 def test_the_compiled_kernels_are_the_plain_ones():

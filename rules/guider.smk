@@ -1,0 +1,56 @@
+rule guider:
+    """Calibrate guide-star data of the fine guidance sensor (uncal -> cal)."""
+    input:
+        uncal=lambda wildcards: program.uncal(wildcards.exposure),
+        references="references/{exposure}.json",
+    output:
+        cal="stage1/{exposure}_cal.fits",
+        record="logs/guider/{exposure}.json",
+    log:
+        "logs/guider/{exposure}.log",
+    benchmark:
+        "benchmarks/guider/{exposure}.tsv"
+    wildcard_constraints:
+        exposure=program.pattern(program.named("guider")),
+    conda:
+        "../envs/jwstsm.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: program.memory_mb(
+            wildcards.exposure, "guider", attempt
+        ),
+        runtime=10,
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: program.options("guider", wildcards.exposure),
+    script:
+        "../scripts/guider.py"
+
+
+rule dark:
+    """Correct the ramps of one dark exposure, without fitting them (uncal -> dark)."""
+    input:
+        uncal=lambda wildcards: program.uncal(wildcards.exposure),
+        references="references/{exposure}.json",
+    output:
+        dark="stage1/{exposure}_dark.fits",
+        record="logs/dark/{exposure}.json",
+    log:
+        "logs/dark/{exposure}.log",
+    benchmark:
+        "benchmarks/dark/{exposure}.tsv"
+    wildcard_constraints:
+        exposure=program.pattern(program.named("dark")),
+    conda:
+        "../envs/jwstsm.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: program.memory_mb(
+            wildcards.exposure, "detector1", attempt
+        ),
+        runtime=20,
+    params:
+        preset=program.config["preset"],
+        options=lambda wildcards: program.options("dark", wildcards.exposure),
+    script:
+        "../scripts/dark.py"
