@@ -21,6 +21,7 @@ from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import InputError
 from jwstsm.products import asdf_block, model
 from jwstsm.products.names import split_name
+from jwstsm.products.stream import image_hdu, write_hdus
 
 __all__ = ["atomic", "layouts", "read", "read_wcs", "sha256", "suffix_of", "write"]
 
@@ -215,7 +216,7 @@ def write(product: model.Product, path: str | Path, suffix: str | None = None) -
     hdus.append(asdf_block.encode(product.wcs, record))
     with atomic(path) as part, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long, comment will be truncated")
-        hdus.writeto(part, overwrite=True, output_verify="silentfix")
+        write_hdus(part, hdus)
     product.path = path
     return path
 
@@ -236,7 +237,7 @@ def _make_hdu(product, name: str, attribute: str, dtype: str, unit: str):
         return None
     if unit:
         header["BUNIT"] = (unit, "physical units of the array values")
-    return fits.ImageHDU(np.asarray(array).astype(dtype, copy=False), header=header, name=name)
+    return image_hdu(np.asarray(array).astype(dtype, copy=False), header, name)
 
 
 def sha256(path: str | Path) -> str:
