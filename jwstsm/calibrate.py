@@ -20,11 +20,12 @@ from jwstsm.pipeline import run_steps
 from jwstsm.products import Product
 from jwstsm.products.fitsio import atomic, write
 from jwstsm.products.names import split_name
+from jwstsm.products.provenance import Inputs, describe_run
 from jwstsm.references import References
 from jwstsm.references.select import load_lock
-
 from jwstsm.references.used import used_references
 from jwstsm.warmup import ensure_kernels
+
 __all__ = ["calibrate_exposure", "write_record"]
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ def calibrate_exposure(
     start = time.time()
     source = Path(source)
     set_threads(threads)
+    inputs = Inputs([source, *((options or {}).get("bkg_subtract", {}).get("bkg_list") or [])])
+    content: dict[str, Any] = {}
     header = parse_header(source)
     if references is None:
         references, content = load_lock(lock)
@@ -97,6 +100,7 @@ def calibrate_exposure(
         write(product, place / f"{base}_{suffix}.fits", layout)
 
     products, records = run_steps(pipeline, source, references, resolved, names=names, save=save)
+    _add_run(products, pipeline, preset, inputs, references, content.get("files", {}))
     if names and folder is not None:
         products = {_step_suffix(names, suffix, products): product for suffix, product in products.items()}
     targets = outputs if folder is None else {s: folder / f"{base}_{s}.fits" for s in products}
@@ -113,6 +117,18 @@ def calibrate_exposure(
     if record is not None:
         write_record(record, pipeline, source, records, time.time() - start, preset)
     return written
+
+
+def _add_run(
+    products: Mapping[str, Product], pipeline: str, preset: str, inputs: Inputs, references: References, locked: Mapping
+) -> None:
+    """Put the record of this run behind those that led to its input, in every product."""
+    earlier = next((product.runs for product in products.values() if product.runs), [])
+    known = {entry["file"] for run in earlier for entry in run["references"].values()}
+    for product in products.values():
+        used = used_references(product.history, references.paths(), locked, pipeline)
+        used = {kind: entry for kind, entry in used.items() if entry["file"] not in known}
+        product.runs = [*earlier, describe_run(pipeline, preset, references.context, inputs.sums(), used)]
 
 
 def _step_suffix(names: Sequence[str], suffix: str, products: Mapping) -> str:
@@ -143,6 +159,7 @@ def single_step_pipeline(name: str, header: Mapping[str, Any]) -> str:
 
 def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[str] = ()) -> None:
     """Run :func:`calibrate_exposure` with what a workflow rule declares."""
+    ensure_kernels()
     options = {step: dict(values) for step, values in dict(snakemake.params.options).items()}
     if background:
         options.setdefault("bkg_subtract", {})["bkg_list"] = [str(path) for path in background]
@@ -157,4 +174,3 @@ def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[st
         threads=snakemake.threads,
         record=snakemake.output.record,
     )
-    ensure_kernels()
