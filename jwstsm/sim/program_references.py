@@ -63,6 +63,9 @@ SHARED = [
 ]
 """Instrument, type that images need, and the keywords that tell its files apart here."""
 
+SPECTRA_TOO = {("NIRISS", "flat")}
+"""Instrument and type of those that spectra need as well."""
+
 _OTHER_TYPES = """
     amplifier bkg drizpars emicorr extract1d fringe fringefreq barshadow cubepar dflat fflat sflat psfmask persat
     regions reset rscd refpix specwcs trapdensity trappars tsophot wavelengthrange wcsregions wfssbkg camera
@@ -176,7 +179,7 @@ def _write_shared_types(builder: CacheBuilder, setup: Setup, preset, done: set) 
     """Types of a filter, of a detector and of the instrument."""
     row, instrument = setup.chip.row, setup.instrument
     values = _values(setup) | {"FILTER": f"{setup.filter.filter}|{setup.filter.filter}_SPARE"}
-    shared = [(r, keys) for i, r, keys in SHARED if i == instrument and setup.imaging]
+    shared = [(r, keys) for i, r, keys in SHARED if i == instrument and (setup.imaging or (i, r) in SPECTRA_TOO)]
     always = [(r, PARKEYS[instrument, r]) for r in ALWAYS_TYPES[setup.kind.chain]]
     for reftype, keywords in (*shared, *always):
         match = {keyword: values[keyword] for keyword in keywords}
