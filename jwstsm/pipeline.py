@@ -98,6 +98,8 @@ class Run:
         options = dict(self.options.get(one.name, {}))
         if options.get("skip"):
             return self._record(one, product, "SKIPPED", "switched off", options, {}, 0.0)
+        if isinstance(product, Ramp):
+            self.references.window = Window.of(product.readout)  # refpix changes the frames of some readouts
         references = self._with_overrides(options)
         references.used = {}
         start = time.perf_counter()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from jwstsm.core.detector import full_detector
 from jwstsm.errors import InputError
+from jwstsm.products.stripes import Stripes
 
 __all__ = ["Readout"]
 
@@ -33,6 +35,8 @@ class Readout:
         Size of the window [pixel].
     fastaxis, slowaxis : int
         Readout directions: 1 is +x, 2 is +y, negative the other way.
+    stripes : Stripes or None
+        Lines of the detector that a multistripe frame holds.
     """
 
     instrument: str
@@ -60,6 +64,7 @@ class Readout:
     drop_frames1: int = 0
     drop_frames3: int = 0
     nresets: int = 1
+    stripes: Stripes | None = None
 
     @classmethod
     def from_product(cls, product) -> Readout:
@@ -86,6 +91,11 @@ class Readout:
         shape = data.shape if data is not None else ()
         nints = shape[0] if len(shape) == 4 else number("NINTS", int)
         tframe = number("TFRAME", float)
+        nx = shape[-1] if shape else number("SUBSIZE1", int)
+        ny = shape[-2] if shape else number("SUBSIZE2", int)
+        slowaxis = number("SLOWAXIS", int)
+        full = full_detector(word("INSTRUME"))
+        size, whole, start = (nx, full.nx, "SUBSTRT1") if abs(slowaxis) == 1 else (ny, full.ny, "SUBSTRT2")
         return cls(
             instrument=word("INSTRUME"),
             detector=word("DETECTOR"),
@@ -104,14 +114,15 @@ class Readout:
             noutputs=number("NOUTPUTS", int, 4),
             xstart=number("SUBSTRT1", int),
             ystart=number("SUBSTRT2", int),
-            nx=shape[-1] if shape else number("SUBSIZE1", int),
-            ny=shape[-2] if shape else number("SUBSIZE2", int),
+            nx=nx,
+            ny=ny,
             fastaxis=number("FASTAXIS", int),
-            slowaxis=number("SLOWAXIS", int),
+            slowaxis=slowaxis,
             zero_frame=bool(product.key("ZEROFRAM", False)),
             drop_frames1=number("DRPFRMS1", int, 0),
             drop_frames3=number("DRPFRMS3", int, 0),
             nresets=number("NRESETS", int, 1),
+            stripes=Stripes.from_header(product.key, size, number(start, int), slowaxis, whole, product.name),
         )
 
     @cached_property

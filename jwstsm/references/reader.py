@@ -23,17 +23,31 @@ class Window:
     """The part of a detector that an exposure has read: 1-based corner and size [pixel].
 
     ``frame_ny`` are the rows of its frames, which are more than ``ny`` where reference pixels are read in between.
+    ``lines``, if not None, are the lines of the full detector along file axis ``slow`` (0: y, 1: x), 0-based, that a
+    readout of several stripes holds.
     """
 
-    def __init__(self, xstart: int, ystart: int, nx: int, ny: int, frame_ny: int | None = None) -> None:
+    def __init__(
+        self, xstart: int, ystart: int, nx: int, ny: int, frame_ny: int | None = None, lines=None, slow: int = 0
+    ) -> None:
         self.xstart, self.ystart, self.nx, self.ny = xstart, ystart, nx, ny
         self.frame_ny = ny if frame_ny is None else frame_ny
+        self.lines, self.slow = lines, slow
 
     @classmethod
     def of(cls, readout) -> Window:
         """Return the window of a :class:`~jwstsm.products.Readout`."""
-        ny = min(readout.ny, full_detector(readout.instrument).ny)
-        return cls(readout.xstart, readout.ystart, readout.nx, ny, readout.ny)
+        full = full_detector(readout.instrument)
+        lines, slow = None, 0 if abs(readout.slowaxis) == 2 else 1
+        if readout.stripes is not None:
+            lines = readout.stripes.lines()
+            if readout.slowaxis < 0:
+                lines = (full.nx if slow else full.ny) - 1 - lines[::-1]
+        return cls(readout.xstart, readout.ystart, readout.nx, min(readout.ny, full.ny), readout.ny, lines, slow)
+
+
+#: Types that are read while frames still hold interleaved reference pixels.
+_BEFORE_CUT = frozenset({"mask", "saturation", "superbias", "ipc"})
 
 
 class ReferenceFile:
@@ -125,11 +139,14 @@ class ReferenceFile:
         """
         hdu = self._hdu(ext)
         shape = hdu.shape
-        where = lead
+        where, lines = lead, None
         if cut and self.window is not None and len(shape) >= 2:
-            where = lead + (slice(None),) * (len(shape) - 2 - len(lead)) + self._slices(shape[-2:])
+            place, lines = self._place(shape[-2:])
+            where = lead + (slice(None),) * (len(shape) - 2 - len(lead)) + place
         try:
             out = read_image(hdu, dtype, where)
+            if lines is not None:
+                out = np.ascontiguousarray(np.take(out, lines, axis=self.window.slow - 2))
         except (OSError, ValueError, TypeError) as error:
             raise ReferenceError_(f"reference {self.kind} {self.path.name}: {ext} cannot be read ({error})") from error
         out.flags.writeable = False
@@ -153,22 +170,32 @@ class ReferenceFile:
                 f"reference {self.kind} {self.path.name} has no extension {ext}; it is not a {self.kind} reference"
             ) from None
 
-    def _slices(self, shape: tuple[int, int]) -> tuple[slice, slice]:
-        """Return the (y, x) slices of this file's plane that cover the window."""
+    def _place(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray | None]:
+        """Return the (y, x) slices of this file's plane that cover the window, and lines to pick of them or None."""
         ny, nx = shape
         window = self.window
-        head = self._hdus[0].header
-        y0 = window.ystart - int(head.get("SUBSTRT2", 1))
-        x0 = window.xstart - int(head.get("SUBSTRT1", 1))
+        if window.frame_ny != window.ny and self.kind not in _BEFORE_CUT:
+            raise ReferenceError_(
+                f"reference {self.kind} {self.path.name} covers {nx} x {ny} pixels, not the exposure's {window.nx} x "
+                f"{window.frame_ny} with interleaved reference pixels in between, which refpix takes out; run refpix first"
+            )
         if nx == window.nx and ny in (window.ny, window.frame_ny):
-            return slice(0, ny), slice(0, nx)
-        if y0 < 0 or x0 < 0 or y0 + window.ny > ny or x0 + window.nx > nx:
+            return (slice(0, ny), slice(0, nx)), None
+        head = self._hdus[0].header
+        start = [window.ystart - int(head.get("SUBSTRT2", 1)), window.xstart - int(head.get("SUBSTRT1", 1))]
+        size, lines = [window.ny, window.nx], None
+        if window.lines is not None:
+            k = window.slow
+            first = int(window.lines.min())
+            start[k] = first + 1 - int(head.get(("SUBSTRT2", "SUBSTRT1")[k], 1))
+            size[k], lines = int(window.lines.max()) - first + 1, window.lines - first
+        if min(start) < 0 or start[0] + size[0] > ny or start[1] + size[1] > nx:
             raise ReferenceError_(
                 f"reference {self.kind} {self.path.name} covers {nx} x {ny} pixels from "
                 f"({head.get('SUBSTRT1', 1)}, {head.get('SUBSTRT2', 1)}), not the exposure's {window.nx} x {window.ny} "
                 f"from ({window.xstart}, {window.ystart}); give another file with override_{self.kind}"
             )
-        return slice(y0, y0 + window.ny), slice(x0, x0 + window.nx)
+        return (slice(start[0], start[0] + size[0]), slice(start[1], start[1] + size[1])), lines
 
 
 class References(Mapping):
@@ -187,7 +214,7 @@ class References(Mapping):
     def __init__(self, files: Mapping[str, Any], window: Window | None = None, context: str = "") -> None:
         self._files = dict(files)
         self._open: dict[str, ReferenceFile] = {}
-        self.window = window
+        self._window = window
         self.context = context
         self.used: dict[str, str] = {}
 
@@ -204,6 +231,17 @@ class References(Mapping):
         if kind not in self._open:
             self._open[kind] = ReferenceFile(path, kind, self.window)
         return self._open[kind]
+
+    @property
+    def window(self) -> Window | None:
+        """Window that arrays are cut to; files that are open follow it."""
+        return self._window
+
+    @window.setter
+    def window(self, window: Window | None) -> None:
+        self._window = window
+        for reference in self._open.values():
+            reference.window = window
 
     def __iter__(self):
         return iter(self._files)

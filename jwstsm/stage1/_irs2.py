@@ -6,11 +6,21 @@ after every ``n`` science pixels ``r`` reference pixels were read, the first tim
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
-__all__ = ["is_irs2", "science_rows"]
+__all__ = ["FRAME_ROWS", "NORMAL", "REFERENCE", "ROW_CLOCKS", "SECTION_ROWS", "FrameLayout", "is_irs2", "science_rows"]
 
 _LONGEST_NORMAL = 2048
+
+#: Science pixels between reference pixels, and reference pixels at a time, of the mode that is in use.
+NORMAL, REFERENCE = 16, 4
+#: Rows of a frame, and of each of its five sections.
+FRAME_ROWS, SECTION_ROWS = 3200, 640
+#: Clocks of 10 us that a detector row takes in each output.
+ROW_CLOCKS = 712
 
 
 def is_irs2(ramp) -> bool:
@@ -50,3 +60,42 @@ def science_rows(ramp, nnormal: int | None = None, nreference: int | None = None
     if ramp.readout.fastaxis < 0:
         frame = frame[::-1]
     return np.flatnonzero(frame)
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """Where the samples of an IRS2 frame lie in the file and in time.
+
+    A frame has five *sections*, read at the same time: the reference output and four quarters of the detector. A
+    section reads, per detector row, 512 science and 128 reference *samples*; on the way to and from the reference pixels,
+    and at the end of a row, clocks pass without a sample, so that a row takes :data:`ROW_CLOCKS` clocks.
+
+    Attributes
+    ----------
+    rows : (5, 640) int64
+        File row of each sample, in the order of reading.
+    slow_backwards : bool
+        Detector rows run against x of the file.
+    """
+
+    rows: np.ndarray
+    slow_backwards: bool
+
+    science_samples: ClassVar[np.ndarray] = np.arange(512) + REFERENCE * ((np.arange(512) + NORMAL // 2) // NORMAL)
+    reference_samples: ClassVar[np.ndarray] = np.arange(128) + NORMAL * (np.arange(128) // REFERENCE) + NORMAL // 2
+    science_clocks: ClassVar[np.ndarray] = np.arange(512) + (REFERENCE + 2) * ((np.arange(512) + NORMAL // 2) // NORMAL)
+    reference_clocks: ClassVar[np.ndarray] = np.arange(128) + (NORMAL + 2) * (np.arange(128) // REFERENCE) + NORMAL // 2 + 1
+
+    @classmethod
+    def of(cls, fastaxis: int, slowaxis: int) -> FrameLayout:
+        """Return the layout for the readout directions of a file (along y: fast, along x: slow)."""
+        rows = np.arange(FRAME_ROWS).reshape(5, SECTION_ROWS)
+        rows[::2] = rows[::2, ::-1]  # outputs are read in alternating directions
+        return cls(FRAME_ROWS - 1 - rows if fastaxis < 0 else rows, slowaxis < 0)
+
+    @property
+    def clocks(self) -> np.ndarray:
+        """Clock of each of the 640 samples within a row."""
+        out = np.empty(SECTION_ROWS, np.int64)
+        out[self.science_samples], out[self.reference_samples] = self.science_clocks, self.reference_clocks
+        return out

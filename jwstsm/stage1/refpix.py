@@ -16,7 +16,6 @@ import numpy as np
 
 from jwstsm.core import dq
 from jwstsm.core.detector import DetectorWindow, FullDetector, full_detector
-from jwstsm.errors import InputError
 from jwstsm.products import Ramp
 from jwstsm.references import References
 from jwstsm.stage1._irs2 import is_irs2
@@ -60,7 +59,7 @@ def refpix(
     ramp : Ramp
         ``data`` and ``zeroframe`` [DN] are changed in place.
     refs : References
-        ``sirskernel`` for the ``sirs`` algorithm.
+        ``sirskernel`` for the ``sirs`` algorithm. ``refpix`` for IRS2: tables ``IRS2`` (weights) and ``DQ`` (bad pixels).
     odd_even_columns : bool
         Find the level of odd and even detector columns apart.
     use_side_ref_pixels : bool
@@ -102,9 +101,19 @@ def refpix(
     even rows apart, of the difference to the first group, which is kept. Reads REFERENCE_PIXEL and DO_NOT_USE of
     ``pixeldq``; sets nothing. Zero frames are treated like groups; values of exactly 0 in them stay 0. Sums and
     means are float64.
+
+    IRS2 frames lose the part of their noise that their interleaved reference pixels and the reference output predict
+    (see ``_refpix_irs2``), and are cut from 3200 rows to the 2048 of the detector. Reads BAD_REF_PIXEL there; sets it and
+    DO_NOT_USE in rows of bad reference pixels, which stay in the product only with ``preserve_irs2_refpix``; no later
+    step takes such a product.
     """
     if is_irs2(ramp):
-        raise InputError(f"{ramp.name}: refpix does not know the IRS2 readout; skip the step (refpix: skip: true)")
+        from jwstsm.stage1._refpix_irs2_step import Irs2Options, correct_irs2  # Fourier transforms are a slow import
+
+        levels = Irs2Options(
+            ovr_corr_mitigation_ftr, irs2_mean_subtraction, odd_even_columns, siglimit, preserve_irs2_refpix
+        )
+        return correct_irs2(ramp, refs, levels)
     full = full_detector(ramp.readout.instrument)
     if full.border_y == 0:
         return _correct_by_side_columns(ramp, full, odd_even_rows, siglimit)
@@ -145,7 +154,8 @@ def _correct_by_border(ramp: Ramp, full: FullDetector, options: BorderOptions) -
     readout = ramp.readout
     ny, nx = ramp.data.shape[2:]
     x1, y1 = readout.xstart + nx - 1, readout.ystart + ny - 1
-    if readout.xstart < 1 or readout.ystart < 1 or x1 > full.nx or y1 > full.ny:
+    outside = readout.xstart < 1 or readout.ystart < 1 or x1 > full.nx or y1 > full.ny
+    if outside and readout.stripes is None:
         return Skipped(ramp, "the window does not lie on the detector")
     window = DetectorWindow.of(readout, full.nx, full.border_x, full.outputs)
     whole = _is_whole(ramp, full)
@@ -156,7 +166,7 @@ def _correct_by_border(ramp: Ramp, full: FullDetector, options: BorderOptions) -
     if ramp.zeroframe is not None:
         stacks.append((ramp.zeroframe, True))
     for planes, keep_zeros in stacks:
-        if ramp.key("MSTR_RD1") is not None:
+        if readout.stripes is not None:
             done = correct_flagged_inplace(planes, flags, window, options, by_amplifier=True, keep_zeros=keep_zeros)
         elif whole or readout.noutputs == full.outputs:
             done = correct_border_inplace(planes, flags, window, options, keep_zeros=keep_zeros)
