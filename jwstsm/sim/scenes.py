@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from jwstsm.sim.chip import Chip
 from jwstsm.sim.geometry import Camera
-from jwstsm.sim.instruments import FilterRow
+from jwstsm.sim.instruments import INSTRUMENTS, FilterRow
 from jwstsm.sim.optics import render_light
 
 __all__ = ["SCENES", "render"]
@@ -55,7 +55,13 @@ def _crossed_traces(chip: Chip, camera: Camera, row: FilterRow, catalog: Table, 
     return (image * chip.response).astype(np.float32)
 
 
+def _darkness(chip: Chip, camera: Camera, row: FilterRow, catalog: Table, background_mjysr: float) -> np.ndarray:
+    """No light at all."""
+    return np.zeros(chip.region.shape, np.float32)
+
+
 SCENES: dict[str, Callable] = {
+    **{row.dark_type: _darkness for row in INSTRUMENTS.values()},
     "MIR_LRS-SLITLESS": _prism_trace,
     "MIR_MRS": _slices,
     "NIS_SOSS": _crossed_traces,
