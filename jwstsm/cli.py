@@ -21,6 +21,8 @@ rule program: input: rules.all.input
 
 _ROOMS = {
     "asn": ("associations", "make and look at associations: which exposures belong together"),
+    "fetch": ("archive", "list and download the uncal files of a proposal from the archive (MAST)"),
+    "refs": ("references", "reference files: list, fetch, lock, verify, compare contexts"),
     "sim": ("sim", "simulate a program with known truth and the references it needs"),
 }
 """Command -> the room that declares it in its ``cli`` module, and what it does."""
@@ -85,7 +87,15 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
 
     one = sub.add_parser("info", help="say what a product is and how it was made")
     one.add_argument("file", type=Path)
+    one.add_argument(
+        "--verify", action="store_true", help="does it still match its inputs and references? (exit code 1: no)"
+    )
+    one.add_argument("--look-in", type=Path, action="append", default=[], help="folder of inputs or own references")
+    one.add_argument("--crds-path", help="CRDS cache (default: the program's config.yaml, or CRDS_PATH)")
     one.set_defaults(function=_info)
+
+    one = sub.add_parser("warmup", help="compile the numerical kernels now, once per installation, not in the first job")
+    one.set_defaults(function=_warmup)
 
     for command, (room, what) in _ROOMS.items():
         if command == wanted:
@@ -94,8 +104,11 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
             sub.add_parser(command, help=what, add_help=False)
     return parser
 
-    one = sub.add_parser("warmup", help="compile the numerical kernels now, once per installation, not in the first job")
-    one.set_defaults(function=_warmup)
+
+def _warmup(arguments) -> None:
+    from jwstsm.warmup import ensure_kernels
+
+    ensure_kernels()
 
 
 def _init(arguments) -> None:
@@ -105,12 +118,6 @@ def _init(arguments) -> None:
     config = folder / "config.yaml"
     if config.exists() and not arguments.force:
         raise ConfigError(f"{config} exists already; use --force to write over it")
-def _warmup(arguments) -> None:
-    from jwstsm.warmup import ensure_kernels
-
-    ensure_kernels()
-
-
     (folder / "uncal").mkdir(parents=True, exist_ok=True)
     write_config(config, arguments.context, arguments.crds_path, arguments.crds_server)
     (folder / "Snakefile").write_text(_SNAKEFILE)
@@ -256,7 +263,13 @@ def _references(arguments, settings, pipeline: str, steps: Sequence[str], header
     return References(paths, None, selector.context), pars
 
 
-def _info(arguments) -> None:
+def _info(arguments) -> int:
+    if arguments.verify:
+        from jwstsm.verify import say_verified
+
+        text, same = say_verified(arguments.file, arguments.look_in, arguments.crds_path)
+        sys.stdout.write(text)
+        return 0 if same else 1
     from astropy.io import fits
 
     from jwstsm.products import asdf_block
@@ -285,7 +298,13 @@ def _info(arguments) -> None:
             out.append(f"      {key} = {value}")
         for key, value in (one.get("references") or {}).items():
             out.append(f"      reference {key}: {value}")
+    for run in record.get("runs", []):
+        versions = ", ".join(f"{name} {version}" for name, version in run["software"].items())
+        out.append(f"  run of {run['pipeline']}, preset {run['preset']}, {run['context']}; {versions}")
+        out += [f"      input {name}  sha1 {sha1}" for name, sha1 in run["inputs"].items()]
+        out += [f"      reference {e['file']}  sha1 {e['sha1']}" for e in run["references"].values()]
     sys.stdout.write("\n".join(out) + "\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ __all__ = ["check", "load", "merge", "options_for", "preset_options", "resolve",
 
 DEFAULTS: dict[str, Any] = {
     "uncal": "uncal/*_uncal.fits",
-    "crds": {"context": None, "path": "~/crds_cache", "server": "https://jwst-crds.stsci.edu"},
+    "crds": {"context": None, "path": "~/crds_cache", "server": "https://jwst-crds.stsci.edu", "lock": None},
     "stages": [1, 2, 3],
     "preset": "official",
     "steps": {},
@@ -102,10 +102,15 @@ def check(content: Mapping[str, Any], where: str = "config.yaml") -> dict:
         out[key] = DEFAULTS[key] if value is None else value
     crds = out["crds"]
     if not isinstance(crds, Mapping):
-        raise ConfigError(f"{where}: 'crds' must be a mapping with context, path and server")
+        raise ConfigError(f"{where}: 'crds' must be a mapping with context, path, server and lock")
     for key in crds:
         _known(key, DEFAULTS["crds"], f"{where}: crds: key")
     out["crds"] = {**DEFAULTS["crds"], **crds}
+    if str(out["crds"]["lock"] or "").startswith("references/"):
+        raise ConfigError(
+            f"{where}: crds: lock is {crds['lock']}, which every run writes anew; "
+            "copy it out of the folder references, or make one with 'jwstsm refs lock'"
+        )
     if not isinstance(out["stages"], list) or not set(out["stages"]) <= {1, 2, 3}:
         raise ConfigError(f"{where}: 'stages' is {out['stages']!r} but must be a list of 1, 2 and 3")
     if out["preset"] not in preset_names():

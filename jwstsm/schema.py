@@ -69,6 +69,7 @@ def config_schema() -> dict:
                     "context": {"type": "string", "description": "Pinned CRDS context, such as jwst_1464.pmap."},
                     "path": {"type": "string", "description": "Folder of the CRDS cache."},
                     "server": {"type": ["string", "null"], "description": "CRDS server; empty never uses the network."},
+                    "lock": {"type": ["string", "null"], "description": "Lock that the reference files must agree with."},
                 },
             },
             "stages": {"type": "array", "items": {"enum": [1, 2, 3]}},
@@ -99,6 +100,7 @@ crds:
   context: {context}
   path: {path}            # the CRDS cache
   server: {server}   # empty: never use the network
+  # lock: references.lock.json  # hold every run to the files of this lock (jwstsm refs lock)
 
 # Which stages to run: 1 uncal -> rate, 2 rate -> cal, 3 cal -> i2d and catalog.
 stages: [1, 2, 3]

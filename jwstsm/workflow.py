@@ -21,7 +21,7 @@ from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import HeaderCache
 from jwstsm.products.names import split_name
-from jwstsm.references.types import reference_types
+from jwstsm.references.needs import types_of
 
 __all__ = [
     "Exposure",
@@ -131,6 +131,19 @@ class Program:
         """Return all uncal files that can be read as far as their header (the others fail in their own job)."""
         return [e.uncal for e in self.exposures.values()]
 
+    def committed_lock(self) -> list[str]:
+        """Return the lock that the reference files must agree with, if the configuration names one.
+
+        Raises
+        ------
+        ConfigError
+            If it is not there.
+        """
+        lock = self.config["crds"]["lock"]
+        if lock and not os.path.exists(lock):
+            raise ConfigError(f"config.yaml: crds: lock: {lock} does not exist; make it with 'jwstsm refs lock'")
+        return [lock] if lock else []
+
     def pattern(self, names: Iterable[str]) -> str:
         """Return a regular expression that matches exactly these exposure names, for ``wildcard_constraints``."""
         names = list(names)
@@ -185,13 +198,7 @@ class Program:
 
     def reference_types(self, exposure: str) -> list[str]:
         """Return the reference types that the pipelines of an exposure ask for, stage 3 included."""
-        one = self.exposures[exposure]
-        wanted = list(one.pipelines)
-        if one.type and one.type.stage3 in tables.sequences():
-            wanted.append(one.type.stage3)
-        sequences = [(name, tables.sequence(name, one.header)) for name in wanted]
-        steps = {s for _, names in sequences for s in names}
-        return reference_types(sequences, {s: configuration.reference_types_of(s) for s in steps})
+        return types_of(self.exposures[exposure].header, exposure)
 
     def memory_mb(self, exposure: str, pipeline: str, attempt: int = 1) -> int:
         """Return the memory to ask for [MB]: what was measured per pixel, half as much again on each new attempt."""

@@ -6,6 +6,7 @@ rule references:
     """
     input:
         uncal=program.uncal_files(),
+        committed=program.committed_lock(),
     output:
         lock="references/lock.json",
         exposures=expand("references/{exposure}.json", exposure=program.exposures),

@@ -13,15 +13,16 @@ from jwstsm import tables
 from jwstsm.errors import JwstsmError, ReferenceError_
 from jwstsm.headers import HeaderCache
 from jwstsm.products.names import split_name
+from jwstsm.references.committed import CommittedLock, differences, lock_content
 from jwstsm.references.pars import read_pars
 from jwstsm.references.select import Selector, checksum
 
-__all__ = ["lock_exposure", "lock_program"]
+__all__ = ["Sums", "lock_exposure", "lock_program", "summary_of"]
 
 log = logging.getLogger(__name__)
 
 
-class _Sums:
+class Sums:
     """Checksums of reference files, computed once per file version and kept beside the cache of headers."""
 
     def __init__(self, path: Path = Path(".jwstsm/checksums.json")) -> None:
@@ -47,7 +48,7 @@ class _Sums:
 
 
 def lock_exposure(
-    name: str, header: Mapping[str, Any], types: Iterable[str], selector: Selector, sums: _Sums | None
+    name: str, header: Mapping[str, Any], types: Iterable[str], selector: Selector, sums: Sums | None
 ) -> dict:
     """Return the lock of one exposure.
 
@@ -59,7 +60,7 @@ def lock_exposure(
     types : iterable of str
         Reference types to select, ``pars-*`` among them.
     selector : Selector
-    sums : _Sums or None
+    sums : Sums or None
         None leaves checksums out.
 
     Returns
@@ -111,6 +112,15 @@ def _step_of(kind: str) -> str:
     return next(step for step in step_parameters() if pars_type(step) == kind)
 
 
+def summary_of(contents: Iterable[Mapping[str, Any]], crds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lock of a program from those of its exposures."""
+    contents = list(contents)
+    entries = [entry for content in contents for entry in content["files"].values() if entry]
+    selections = {c["exposure"]: {k: e and e["file"] for k, e in c["files"].items()} for c in contents}
+    sums = {entry["file"]: entry["sha1"] for entry in entries}
+    return lock_content(crds["context"], crds.get("server"), selections, sums)
+
+
 def lock_program(
     uncal: Iterable[str],
     crds: Mapping[str, Any],
@@ -124,26 +134,26 @@ def lock_program(
     ----------
     uncal : iterable of path
     crds : mapping
-        ``context``, ``path`` and ``server``.
+        ``context``, ``path`` and ``server``; with ``lock`` the files must be, byte for byte, those of that lock.
     types : mapping
         "INSTRUMENT EXP_TYPE TSO" to the reference types such an exposure asks for.
     lock : path
-        The program's lock (JSON): context, server, and name and SHA-1 of every file. It holds no paths, so that it
-        can be kept with a paper and compared years later.
+        The program's lock (JSON, see :mod:`jwstsm.references.committed`). It holds no paths, so that it can be kept
+        with a paper, and a run years later be held to it.
     exposures : iterable of path
         The exposures' locks, in the order of ``uncal``.
 
     Raises
     ------
     ReferenceError_
-        If references are missing, with the problems of all exposures. With ``--keep-going`` they are only reported: the
-        exposures concerned fail in their own jobs, the others go on.
+        If references are missing or are not those of the committed lock, with the problems of all exposures. With
+        ``--keep-going`` they are only reported: the exposures concerned fail in their own jobs, the others go on.
     """
+    committed = CommittedLock(crds["lock"]) if crds.get("lock") else None
     selector = Selector(crds["context"], crds["path"], crds.get("server"))
     headers, errors = HeaderCache().get(uncal)
-    sums = _Sums()
-    files: dict[str, str] = {}
-    problems: list[str] = []
+    sums = Sums()
+    contents: list[dict[str, Any]] = []
     for source, target in zip(uncal, exposures, strict=True):
         name = split_name(source)[0]
         content: dict[str, Any] = {"exposure": name, "context": selector.context, "files": {}, "parameters": {}}
@@ -156,19 +166,21 @@ def lock_program(
             content = lock_exposure(name, header, types[key], selector, sums)
         except JwstsmError as error:
             content["problems"] = [str(error)]
-        problems += content["problems"]
-        files.update({e["file"]: e["sha1"] for e in content["files"].values() if e})
+        if committed:
+            content["problems"] += differences(committed, selector.context, [content])
+        contents.append(content)
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         Path(target).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     sums.save()
-    summary = {"context": selector.context, "server": crds.get("server"), "files": dict(sorted(files.items()))}
+    summary = summary_of(contents, crds)
     Path(lock).write_text(json.dumps(summary, indent=1) + "\n")
+    problems = list(dict.fromkeys(problem for content in contents for problem in content["problems"]))
     for problem in problems:
         log.error("%s", problem)
-    log.info("%d reference files for %d exposures under %s", len(files), len(headers), selector.context)
+    log.info("%d reference files for %d exposures under %s", len(summary["files"]), len(headers), selector.context)
     if problems and os.environ.get("JWSTSM_KEEP_GOING") != "1":
         raise ReferenceError_(
-            "references are missing:\n  "
+            "references are missing or wrong:\n  "
             + "\n  ".join(problems)
             + "\n  nothing has been computed yet; with --keep-going the other exposures are processed"
         )

@@ -71,6 +71,8 @@ class Selector:
         os.environ["CRDS_SERVER_URL"] = server if not self.offline else "https://crds-serverless-mode.stsci.edu"
         os.environ["CRDS_CONTEXT"] = self.context
         os.environ.setdefault("CRDS_READONLY_CACHE", "1" if self.offline else "0")
+        os.environ.setdefault("CRDS_CLIENT_RETRY_COUNT", "3")
+        os.environ.setdefault("CRDS_CLIENT_RETRY_DELAY_SECONDS", "3")
         self._mapping = self._load()
 
     def _load(self):
@@ -140,16 +142,19 @@ class Selector:
         missing = [n for n in dict.fromkeys(names) if not self.locate(n).exists()]
         if not missing:
             return {}
+        total = len(missing)
         if self.offline:
             return dict.fromkeys(missing, f"is not in the cache {self.path}; fetch it with 'jwstsm refs fetch'")
         from crds.client import api
 
         problems = {}
-        for name in missing:
-            log.info("fetching %s", name)
+        for number, name in enumerate(missing, 1):
+            log.info("fetching %s (%d of %d)", name, number, total)
             try:
                 api.dump_references(self.context, [name])
             except Exception as error:
+                # the crds package leaves a file in the cache that it found to be wrong after the download
+                self.locate(name).unlink(missing_ok=True)
                 problems[name] = f"cannot be fetched: {_one_line(error)}"
         return problems
 
