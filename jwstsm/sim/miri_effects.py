@@ -61,7 +61,8 @@ class EmiCase:
 
 #: Subarray (full frames by their speed) -> clocks and waves.
 EMI_CASES: dict[str, EmiCase] = {
-    "FULL_FAST": EmiCase(271, 277504, ("Hz390", "Hz10")),
+    # a full frame lasts 1084 periods of 390.625 Hz: that wave is the same in every group and cannot be told from the bias
+    "FULL_FAST": EmiCase(271, 277504, ("Hz10",)),
     "FULL_SLOW": EmiCase(2333, 2388992, (), ("Hz218", "Hz10")),
     "BRIGHTSKY": EmiCase(162, 86528, ("Hz390", "Hz10")),
     "SUB256": EmiCase(96, 29952, ("Hz390", "Hz10")),

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _TRIALS = 500
 _QUIET = 2.0
 _FLAT = 1e-8
+_HIDDEN = 1e-6
 _SMALL = 4_000_000
 _BAD_COLUMNS = (1, 2)
 
@@ -261,7 +262,7 @@ def subtract_wave(groups, phase, steps, amplitude, start, group_step):
                 row[x + 3] = np.float32(row[x + 3] - level)
 
 
-def fit_phase(coefficients: np.ndarray, shifts: np.ndarray) -> tuple[float, float]:
+def fit_phase(coefficients: np.ndarray, shifts: np.ndarray, least: float = _FLAT) -> tuple[float, float]:
     """Find phase and amplitude of the smallest chi square.
 
     Parameters
@@ -270,6 +271,8 @@ def fit_phase(coefficients: np.ndarray, shifts: np.ndarray) -> tuple[float, floa
         From :func:`trial_coefficients`.
     shifts : (nints,) float64
         Phase of each integration relative to the one that the result refers to.
+    least : float
+        Smallest coefficient ``a`` from which an amplitude is taken.
 
     Returns
     -------
@@ -283,7 +286,7 @@ def fit_phase(coefficients: np.ndarray, shifts: np.ndarray) -> tuple[float, floa
     """
     trials = coefficients.shape[1]
     a, b = _combine(coefficients, shifts, np.arange(trials) / trials)
-    usable = (np.abs(a) > _FLAT) & np.isfinite(a) & np.isfinite(b)
+    usable = (np.abs(a) > least) & np.isfinite(a) & np.isfinite(b)
     chi = np.where(usable, -(b**2) / np.where(usable, 4 * a, 1.0), np.nan)
     if not usable.any():
         return 0.0, 0.0
@@ -293,7 +296,7 @@ def fit_phase(coefficients: np.ndarray, shifts: np.ndarray) -> tuple[float, floa
     step = 0.5 * (left - right) / bend if np.isfinite(bend) and bend > 0 else 0.0
     phase = (best + step) / trials
     a, b = _combine(coefficients, shifts, np.array([phase]))
-    return phase, float(-b[0] / (2 * a[0])) if abs(a[0]) > _FLAT else 0.0
+    return phase, float(-b[0] / (2 * a[0])) if abs(a[0]) > least else 0.0
 
 
 def _combine(coefficients: np.ndarray, shifts: np.ndarray, phases: np.ndarray) -> np.ndarray:
@@ -341,11 +344,14 @@ def remove_wave_inplace(
     phase = (clock.ticks() / wave.period) % 1
     group_step = (clock.frame / wave.period) % 1
     shifts = np.arange(nints) * (group_step * clock.ngroups + clock.resetclocks / wave.period)
-    coefficients = _coefficients(data, pixeldq, spline, phase, group_step, blocks, release)
+    coefficients, pixels = _coefficients(data, pixeldq, spline, phase, group_step, blocks, release)
+    # a frame that lasts whole periods shows the same wave in every group: only rounding tells it from the bias
+    least = _HIDDEN * pixels * clock.ngroups * wave.shape.var()
     if separately:
-        found = [fit_phase(coefficients[:, :, i : i + 1], shifts[i : i + 1]) for i in range(nints)]
+        own = zip(np.split(coefficients, nints, axis=2), shifts[:, None], least, strict=True)
+        found = [fit_phase(*each) for each in own]
     else:
-        found = [fit_phase(coefficients, shifts)] * nints
+        found = [fit_phase(coefficients, shifts, least.sum())] * nints
     placed = [((start + shift) % 1, amplitude) for (start, amplitude), shift in zip(found, shifts, strict=True)]
     for i0, i1 in blocks():
         for i in range(i0, i1):
@@ -355,8 +361,8 @@ def remove_wave_inplace(
     return placed
 
 
-def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, blocks, release) -> np.ndarray:
-    """Return the coefficients of all integrations, (2, trials, nints)."""
+def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, blocks, release):
+    """Return the coefficients of all integrations, (2, trials, nints), and how many pixels each rests on."""
     nints, ngroups, ny, nx = data.shape
     scatter = allocate((nints, ny, nx), np.float32)
     for i0, i1 in blocks():
@@ -367,7 +373,7 @@ def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, b
     usable = pixeldq == 0
     for k in _BAD_COLUMNS:
         usable[:, OUTPUTS * k : OUTPUTS * (k + 1)] = False
-    out = np.empty((2, _TRIALS, nints))
+    out, pixels = np.empty((2, _TRIALS, nints)), np.empty(nints)
     for i0, i1 in blocks():
         sums = np.empty((i1 - i0, ngroups, spline.size))
         counts = np.empty((i1 - i0, spline.size))
@@ -375,9 +381,10 @@ def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, b
             quiet = usable & (scatter[i] < limit)
             sum_by_phase(data[i], quiet, index, sums[i - i0])
             count_by_phase(quiet, index, counts[i - i0])
+        pixels[i0:i1] = counts.sum(axis=1)
         out[:, :, i0:i1] = trial_coefficients(sums, counts, spline.steps, group_step, _TRIALS)
         release()
-    return out
+    return out, pixels
 
 
 def _median(values: np.ndarray) -> float:

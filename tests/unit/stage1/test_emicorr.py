@@ -92,6 +92,18 @@ def test_phase_and_amplitude_come_back(phase):
         assert amplitude == pytest.approx(1.3, abs=0.02)
 
 
+def test_a_wave_that_is_the_same_in_every_group_is_left_alone():
+    """A full frame lasts whole periods of 390.625 Hz; the wave is then part of the bias, and any amplitude fits."""
+    generator = np.random.default_rng(2)
+    data = generator.normal(0, 3, (1, 5, 1024, 16)).astype(np.float32)
+    add_emi(data, EMI_CASES["FULL_FAST"], {"Hz390": (1.0, 0.2)})
+    kept = data.copy()
+    full = Clock(1024, 16, 5, 271, 1, 277504)
+    ((_, amplitude),) = joint.remove_wave_inplace(data, np.zeros((1024, 16), np.uint32), wave(), full)
+    assert amplitude == 0
+    np.testing.assert_array_equal(data, kept)
+
+
 def test_three_groups_are_enough_for_the_joint_fit_and_two_are_not(tmp_path):
     reference = Given(write_emicorr(tmp_path / "emi.asdf"))
     made, clean = ramp(ngroups=3)
