@@ -11,7 +11,7 @@ import logging
 import math
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,8 @@ class Run:
             self.references.window = self.references.window or Window.of(source.readout)
             return self._walk({source.suffix: source}, self.steps)
         header = parse_header(source)
-        leading = _leading(self.steps)
-        if leading and not _fits_in_memory(header):
-            return self._walk(self._in_blocks(Path(source), header, leading), self.steps[len(leading) :])
+        if self._streams(self.steps[0]) and not _fits_in_memory(header):
+            return self._walk_large(Path(source), int(header["NAXIS4"]))
         product = read(source)
         self.references.window = self.references.window or Window.of(product.readout)
         return self._walk({product.suffix: product}, self.steps)
@@ -140,10 +139,11 @@ class Run:
             record["references"] = dict(used)
         product.history.append(record)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        last = self.records[-1] if self.records else {}
-        if last.get("name") == one.name and last["status"] == status:
-            last["seconds"] += seconds
-            last["peak_mb"] = round(peak)
+        # the same step on another product, or on another block of integrations
+        same = next((r for r in self.records if (r["name"], r["status"]) == (one.name, status)), None)
+        if same:
+            same["seconds"] += seconds
+            same["peak_mb"] = round(peak)
         else:
             self.records.append(
                 {"name": one.name, "status": status, "reason": reason, "seconds": seconds, "peak_mb": round(peak)}
@@ -154,52 +154,98 @@ class Run:
             log.log(level, "%s %s %s in %.2f s%s", product.name, one.name, status, seconds, why)
         return product
 
-    def _in_blocks(self, path: Path, header: Mapping, leading: Sequence[Step]) -> dict[str, Product]:
-        """Run the leading steps on blocks of integrations; gather the blocks in scratch arrays."""
-        nints = int(header["NAXIS4"])
-        one = 5 * int(header["NAXIS1"]) * int(header["NAXIS2"]) * int(header["NAXIS3"])
-        size = max(1, scratch.in_memory_limit() // 2 // one)
+    def _streams(self, one: Step) -> bool:
+        """Whether a step can be given a ramp block by block of integrations; one that is switched off can."""
+        return one.scope == "integration" or bool(self.options.get(one.name, {}).get("skip"))
+
+    def _walk_large(self, path: Path, nints: int) -> dict[str, Product]:
+        """Run all steps over a ramp that does not fit in memory; what streams goes block by block."""
+        state: dict[str, Product] | None = None
+        for steps in self._runs():
+            if state is None:
+                state = self._stream(path, nints, steps)
+            elif self._streams(steps[0]) and isinstance(ramp := next(iter(state.values())), Ramp) and len(state) == 1:
+                state = self._stream(ramp, nints, steps)
+            else:
+                state = self._walk(state, steps)
+        return state
+
+    def _runs(self) -> list[list[Step]]:
+        """Cut the steps where streaming begins and ends; a saved ramp must be whole, so a run ends with it too."""
+        runs: list[list[Step]] = []
+        for one in self.steps:
+            before = runs[-1][-1] if runs else None
+            joined = before and self._streams(before) == self._streams(one) and not self._saves(before)
+            if joined:
+                runs[-1].append(one)
+            else:
+                runs.append([one])
+        return runs
+
+    def _saves(self, one: Step) -> bool:
+        return bool(self.save and self.options.get(one.name, {}).get("save_results"))
+
+    def _stream(self, source: Path | Ramp, nints: int, steps: Sequence[Step]) -> dict[str, Product]:
+        """Run steps on blocks of integrations of a file, or in place of a ramp; return the whole."""
         whole: Ramp | None = None
-        for first in range(0, nints, size):
-            last = min(nints, first + size)
-            block = read(path, (first, last))
+        save, self.save = self.save, None
+        for block in _blocks(source, nints):
             self.references.window = self.references.window or Window.of(block.readout)
-            block = next(iter(self._walk({block.suffix: block}, leading).values()))
+            made = next(iter(self._walk({block.suffix: block}, steps).values()))
             if whole is None:
-                whole = _whole_like(block, nints)
-            whole.data[first:last] = block.data
-            whole.groupdq[first:last] = block.groupdq
-            whole.pixeldq |= block.pixeldq
+                whole = _whole_like(made, nints, source if made.data is block.data else None)
+            first, last = made.first_integration, made.first_integration + made.data.shape[0]
+            if not np.shares_memory(whole.data, made.data):
+                whole.data[first:last] = made.data
+                whole.groupdq[first:last] = made.groupdq
+            whole.pixeldq |= made.pixeldq
             if whole.zeroframe is not None:
-                whole.zeroframe[first:last] = block.zeroframe
+                whole.zeroframe[first:last] = made.zeroframe
             whole.release()
-            log.info("%s integrations %d to %d of %d", path.name, first + 1, last, nints)
+            log.info("%s integrations %d to %d of %d", whole.name, first + 1, last, nints)
+        self.save = save
+        if self._saves(steps[-1]):
+            self.save(whole, steps[-1].name)
         return {whole.suffix: whole}
 
 
-def _whole_like(block: Ramp, nints: int) -> Ramp:
-    """Return a ramp of ``nints`` integrations with the headers of a processed block."""
+def _blocks(source: Path | Ramp, nints: int) -> Iterator[Ramp]:
+    """Yield blocks of integrations that fit in memory: read from a file, or views of a ramp in scratch."""
+    if isinstance(source, Path):
+        shape = [int(parse_header(source)[f"NAXIS{i}"]) for i in (1, 2, 3)]
+    else:
+        shape = source.data.shape[1:]
+    size = max(1, scratch.in_memory_limit() // 2 // (5 * math.prod(shape)))
+    for first in range(0, nints, size):
+        last = min(nints, first + size)
+        if isinstance(source, Path):
+            yield read(source, (first, last))
+            continue
+        yield dataclasses.replace(
+            source,
+            data=source.data[first:last],
+            groupdq=source.groupdq[first:last],
+            pixeldq=source.pixeldq.copy(),
+            zeroframe=None if source.zeroframe is None else source.zeroframe[first:last],
+            history=list(source.history),
+            first_integration=first,
+        )
+
+
+def _whole_like(block: Ramp, nints: int, source: Path | Ramp | None) -> Ramp:
+    """Return a ramp of ``nints`` integrations with the headers of a processed block, over the source's arrays if any."""
     shape = (nints, *block.data.shape[1:])
-    whole = dataclasses.replace(
+    kept = isinstance(source, Ramp)
+    zeros = None if block.zeroframe is None else (nints, *shape[2:])
+    return dataclasses.replace(
         block,
-        data=scratch.allocate(shape, np.float32),
-        groupdq=scratch.allocate(shape, np.uint8),
+        data=source.data if kept else scratch.allocate(shape, np.float32),
+        groupdq=source.groupdq if kept else scratch.allocate(shape, np.uint8),
         pixeldq=block.pixeldq.copy(),
-        zeroframe=None if block.zeroframe is None else scratch.allocate((nints, *shape[2:]), np.float32),
+        zeroframe=source.zeroframe if kept else zeros and scratch.allocate(zeros, np.float32),
         refout=None,
         first_integration=0,
     )
-    return whole
-
-
-def _leading(steps: Sequence[Step]) -> list[Step]:
-    """Return the first steps up to the first that needs the whole exposure."""
-    found = []
-    for one in steps:
-        if one.scope != "integration":
-            break
-        found.append(one)
-    return found
 
 
 def _fits_in_memory(header: Mapping) -> bool:
