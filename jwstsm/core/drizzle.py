@@ -24,7 +24,7 @@ import numpy as np
 from jwstsm.core._drizzle_bands import FRAME_VARIANCE, LINEAR, drizzle_bands, finish_rows, run_extents
 from jwstsm.core.compiled import njit, prange
 
-__all__ = ["CONTEXT_BITS", "KERNELS", "Coadd", "blot", "coadd_image", "context_planes", "fill_value"]
+__all__ = ["CONTEXT_BITS", "KERNELS", "Coadd", "blot", "coadd_image", "context_planes", "fill_value", "noise_correlation"]
 
 KERNELS = {"square": 0, "point": 1, "turbo": 2, "gaussian": 3, "lanczos2": 4, "lanczos3": 5}
 CONTEXT_BITS = 32
@@ -279,3 +279,29 @@ def blot(data, pixmap, x0, y0, out):
             out[j, i] = (1.0 - v) * ((1.0 - u) * data[r, c] + u * data[r, c1]) + v * (
                 (1.0 - u) * data[r1, c] + u * data[r1, c1]
             )
+
+
+def noise_correlation(pixfrac: float = 1.0, scale: float = 1.0) -> float:
+    """Return by how much noise in sums over many pixels exceeds what uncorrelated pixels of the same scatter would give.
+
+    Parameters
+    ----------
+    pixfrac : float
+        Side of the shrunk input pixel, in input pixels.
+    scale : float
+        Side of an output pixel, in input pixels.
+
+    Returns
+    -------
+    float
+        1 where no pixel is split.
+
+    Notes
+    -----
+    For many dithers of uniform weight with the square kernel. An ``exact`` error is the scatter of its pixel: errors of
+    apertures are larger than their quadratic sum by this factor. An ``official`` error already contains it.
+
+    Source: Casertano et al. 2000, AJ 120, 2747, appendix A.
+    """
+    ratio = pixfrac / scale
+    return ratio / (1 - 1 / (3 * ratio)) if ratio >= 1 else 1 / (1 - ratio / 3)

@@ -131,7 +131,8 @@ def resample(
     Notes
     -----
     ``SCI = sum(a w (d - sky)) / sum(a w)``, ``WHT = sum(a w)``, ``ERR = sqrt(VAR_RNOISE + VAR_POISSON + VAR_FLAT)``;
-    variances are divided by the square of the pixel scale ratio. DQ bits read: DO_NOT_USE, NON_SCIENCE.
+    ``official`` variances are divided by the square of the pixel scale ratio. Neighbouring pixels are correlated: sums
+    of ``exact`` errors need the factor :func:`jwstsm.core.drizzle.noise_correlation`, ``official`` ones contain it. DQ bits read: DO_NOT_USE, NON_SCIENCE.
     """
     shape_options = {"crpix": crpix, "crval": crval, "rotation": rotation, "pixel_scale": pixel_scale}
     grid = grid_of(inputs, output_wcs, output_shape, pixel_scale_ratio=pixel_scale_ratio, **shape_options)
@@ -144,7 +145,8 @@ def resample(
         bad_bits=~bits_from_string(GOOD_BITS) & 0xFFFFFFFF,
         variance=variance if enable_err and not single else None,
         scale=scale,
-        variance_scale=1.0 / scale**2,
+        # the official way takes a pixel for one measurement however many are in it; the exact sum knows
+        variance_scale=1.0 / scale**2 if variance == "official" else 1.0,
         fillval=fill_value(fillval),
         context=enable_ctx,
         propagate_dq=propagate_dq,
