@@ -1,0 +1,1 @@
+"""The archive (MAST): listing and downloading the uncal files of a proposal."""
