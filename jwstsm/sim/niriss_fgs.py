@@ -24,7 +24,7 @@ INSTRUMENTS = (
         "chain": "H2RG",
         "template": "FGS External Calibration",
         "exp_type": "FGS_IMAGE",
-        "imaging_types": "FGS_IMAGE|FGS_FOCUS|FGS_SKYFLAT|FGS_INTFLAT",
+        "imaging_types": "FGS_IMAGE|FGS_FOCUS|FGS_SKYFLAT|FGS_INTFLAT|FGS_ID-IMAGE|FGS_ACQ1|FGS_ACQ2|FGS_TRACK|FGS_FINEGUIDE",
         "other_types": "FGS_DARK",
         "dark_type": "FGS_DARK",
         "photom_model": "FgsImgPhotomModel",
@@ -61,6 +61,11 @@ READ_PATTERNS = {
     ("NIRISS", "NISRAPID"): (1, 0),
     ("FGS", "FGSRAPID"): (1, 0),
     ("FGS", "FGS"): (4, 0),
+    ("FGS", "ID"): (1, 0),
+    ("FGS", "ACQ1"): (1, 1),
+    ("FGS", "ACQ2"): (1, 3),
+    ("FGS", "TRACK"): (1, 1),
+    ("FGS", "FINEGUIDE"): (4, 39),
 }
 
 PARKEYS = """
