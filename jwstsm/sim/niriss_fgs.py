@@ -24,7 +24,8 @@ INSTRUMENTS = (
         "chain": "H2RG",
         "template": "FGS External Calibration",
         "exp_type": "FGS_IMAGE",
-        "imaging_types": "FGS_IMAGE|FGS_FOCUS|FGS_SKYFLAT|FGS_INTFLAT|FGS_ID-IMAGE|FGS_ACQ1|FGS_ACQ2|FGS_TRACK|FGS_FINEGUIDE",
+        "imaging_types": "FGS_IMAGE|FGS_FOCUS|FGS_SKYFLAT|FGS_INTFLAT|FGS_ID-IMAGE|FGS_ACQ1|FGS_ACQ2|FGS_TRACK|"
+        "FGS_FINEGUIDE",
         "other_types": "FGS_DARK",
         "dark_type": "FGS_DARK",
         "photom_model": "FgsImgPhotomModel",
