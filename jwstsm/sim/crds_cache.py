@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jwstsm.sim import niriss_fgs
+from jwstsm.sim import niriss_fgs, nirspec
 
 __all__ = ["CONTEXT", "PARKEYS", "SERVER", "CacheBuilder", "environment"]
 
@@ -82,7 +82,7 @@ MIRI pars-outlierdetectionstep EXP_TYPE FILTER SUBARRAY TSOVISIT
 """
 
 PARKEYS: dict[tuple[str, str], tuple[str, ...]] = {}
-for _line in (_PARKEYS + niriss_fgs.PARKEYS).split("\n"):
+for _line in (_PARKEYS + niriss_fgs.PARKEYS + nirspec.PARKEYS).split("\n"):
     if not _line.strip():
         continue
     _instrument, _type, *_keywords = _line.split()

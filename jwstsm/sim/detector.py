@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
-from jwstsm.sim import cosmic_rays, miri_chain, rng
+from jwstsm.sim import cosmic_rays, interleaving, miri_chain, rng
 from jwstsm.sim.chip import ADC_MAX, Chip
 from jwstsm.sim.exposing import Effects, Exposed, Pixels, Readout
+from jwstsm.sim.frames import frame_shape, lay_out
 from jwstsm.sim.instruments import INSTRUMENTS
 from jwstsm.sim.noise import amplifier_slices, flicker_frame
 
@@ -162,7 +163,7 @@ def add_amplifier_drift(pixels: Pixels, plane: np.ndarray) -> None:
     if not pixels.has_reference:
         return
     generator = pixels.generator("drift")
-    steps = np.array([[pixels.effects.amplifier_drift_dn], [pixels.effects.odd_even_drift_dn]])
+    steps = np.array([[pixels.effects.amplifier_drift_dn], [pixels.effects.odd_even_drift_dn]], float)
     steps *= np.sqrt(pixels.interval_s / 10.0)
     pixels.amplifier_level += steps * generator.standard_normal(pixels.amplifier_level.shape)
     view = pixels.readout_view(plane)
@@ -228,6 +229,12 @@ READ = {
     ),
 }
 
+# the noise of the outputs comes with the interleaved reference pixels
+READ |= dict.fromkeys(
+    interleaving.PATTERNS, (couple_neighbours, convert_to_counts, add_bias, add_telegraph, add_read_noise)
+)
+"""Kind of detector array, or read pattern that has a chain of its own -> effects of a read."""
+
 
 # ---- a whole exposure -----------------------------------------------------------------------------------------
 
@@ -273,16 +280,17 @@ def expose(chip: Chip, light: np.ndarray, readout: Readout, effects: Effects, se
     """
     rate = light + chip.dark if effects.dark else light
     pixels = Pixels(chip, effects, np.ascontiguousarray(rate, np.float32), seed, readout)
-    data = np.empty((readout.nints, readout.ngroups, *chip.region.shape), np.uint16)
-    zero = np.empty((readout.nints, *chip.region.shape), np.uint16) if readout.zero_frame else None
+    shape = frame_shape(readout, pixels)
+    data = np.empty((readout.nints, readout.ngroups, *shape), np.uint16)
+    zero = np.empty((readout.nints, *shape), np.uint16) if readout.zero_frame else None
     chain = INSTRUMENTS[chip.row.instrument].chain
-    collect, read = COLLECT[chain], READ[chain]
+    collect, read = COLLECT[chain], READ.get(readout.readpatt, READ[chain])
     plane = np.empty(chip.region.shape, np.float32)
     for integration in range(readout.nints):
         reset(pixels, integration)
         for group in range(readout.ngroups):
             pixels.group = group
-            total = np.zeros(chip.region.shape, np.uint32) if readout.nframes > 1 else None
+            total = np.zeros(shape, np.uint32) if readout.nframes > 1 else None
             for read_number in range(readout.nframes):
                 skipped = readout.groupgap if group and not read_number else 0
                 pixels.interval_s = (1 + skipped) * readout.frame_s
@@ -290,7 +298,7 @@ def expose(chip: Chip, light: np.ndarray, readout: Readout, effects: Effects, se
                     effect(pixels, pixels.interval_s)
                 for effect in read:
                     effect(pixels, plane)
-                counts = digitise(plane)
+                counts = digitise(lay_out(pixels, plane))
                 if zero is not None and group == 0 and read_number == 0:
                     zero[integration] = counts
                 if total is None:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jwstsm.core import dq
+from jwstsm.products.stripes import Stripes
 from jwstsm.sim import cosmic_rays, rng
 from jwstsm.sim.chip import Chip, readout_view
+from jwstsm.sim.interleaving import Irs2Effects
 from jwstsm.sim.miri_chain import MiriEffects
 
 __all__ = ["Effects", "Exposed", "Pixels", "Readout"]
@@ -46,6 +48,8 @@ class Effects:
     migration_level_e: float = 45000.0
     miri: MiriEffects = field(default_factory=MiriEffects)
     """What only MIRI has."""
+    irs2: Irs2Effects = field(default_factory=Irs2Effects)
+    """What only frames with interleaved reference pixels have."""
 
 
 class Readout(NamedTuple):
@@ -59,6 +63,7 @@ class Readout(NamedTuple):
     zero_frame: bool = False
     subarray: str = "FULL"
     readpatt: str = ""
+    stripes: Stripes | None = None
 
     @property
     def group_s(self) -> float:

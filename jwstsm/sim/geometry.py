@@ -17,10 +17,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jwstsm.sim.nirspec import PIXEL_ARCSEC
+
 __all__ = ["Aperture", "Attitude", "Camera", "aperture", "attitude_at", "unit_vector"]
 
 ARCSEC = np.pi / 180 / 3600
 LIGHT_SPEED_KM_S = 299792.458
+_LINEAR_ARCSEC = {"NIRSPEC": PIXEL_ARCSEC}
+"""Instrument whose polynomials do not lead to the sky -> scale of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,26 @@ def _siaf(instrument: str):
         return pysiaf.Siaf(instrument)
 
 
-@functools.cache
-def aperture(instrument: str, name: str) -> Aperture:
-    """Read one aperture from the SIAF."""
-    row = _siaf(instrument)[name]
+def _polynomials(row) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients from science pixels to the ideal frame."""
     degree = int(row.Sci2IdlDeg)
     cx, cy = np.zeros((2, degree + 1, degree + 1))
     for power in range(degree + 1):
         for j in range(power + 1):
             cx[power - j, j] = getattr(row, f"Sci2IdlX{power}{j}")
             cy[power - j, j] = getattr(row, f"Sci2IdlY{power}{j}")
+    return cx, cy
+
+
+@functools.cache
+def aperture(instrument: str, name: str) -> Aperture:
+    """Read one aperture from the SIAF."""
+    row = _siaf(instrument)[name]
+    if instrument in _LINEAR_ARCSEC:
+        cx, cy = np.zeros((2, 2, 2))
+        cx[1, 0] = cy[0, 1] = _LINEAR_ARCSEC[instrument]
+    else:
+        cx, cy = _polynomials(row)
     corner = tuple(int(c) for c in row.dms_corner())
     return Aperture(
         name,

@@ -75,6 +75,10 @@ CHANNEL|wavelength channel
 FILTER|filter
 PUPIL|pupil element
 BAND|band of the spectrometer
+GRATING|disperser
+FXD_SLIT|fixed slit
+OPMODE|mode of operation
+LAMP|internal lamp
 PILIN|is the pupil imaging lens in
 |Exposure parameters
 EXPCOUNT|running number of the exposure in the visit
@@ -117,6 +121,16 @@ SUBSIZE1|columns
 SUBSIZE2|rows
 FASTAXIS|direction of fast readout
 SLOWAXIS|direction of slow readout
+NRS_NORM|science pixels between reference pixels
+NRS_REF|reference pixels at a time
+MSTR_RD1|lines read at the start of a frame
+MSTR_SK1|lines skipped after them
+MSTR_RD2|lines of a stripe
+MSTR_SK2|lines skipped between stripes
+MSTR_RPT|does reading begin again after a stripe
+MSTR_ILV|does a repeated stripe move on
+SSTR_STP|lines a stripe moves on between integrations
+SSTR_NST|positions of a stripe
 |Dither information
 PATTTYPE|primary dither pattern
 PRIDTYPE|primary dither points and packing

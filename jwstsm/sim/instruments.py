@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jwstsm.sim import niriss_fgs
+from jwstsm.sim import niriss_fgs, nirspec
 
 __all__ = [
     "ARRAYS",
@@ -50,6 +50,8 @@ class InstrumentRow(NamedTuple):
     """Parts of the instrument that have references of their own."""
     full: str = "FULL"
     """Suffix of the full-frame aperture in the SIAF."""
+    zero_frames: bool = True
+    """Whether the first frame is kept apart where frames are averaged."""
 
 
 INSTRUMENTS = {
@@ -81,7 +83,7 @@ INSTRUMENTS = {
             ("filter", "subarray"),
             (),
         ),
-        *(InstrumentRow(**row) for row in niriss_fgs.INSTRUMENTS),
+        *(InstrumentRow(**row) for row in (*niriss_fgs.INSTRUMENTS, *nirspec.INSTRUMENTS)),
     )
 }
 
@@ -167,7 +169,7 @@ MIRIFUSHORT MIRI MIRIM - 12 495 1 2 1032 4 4 4.05 24.5 203000 0.09 0.0
 # the imager's apertures stand in for those of the spectrometer, which have no distortion in pixels
 
 DETECTORS: dict[str, DetectorRow] = {}
-for _line in (_DETECTORS.strip() + niriss_fgs.DETECTORS.rstrip()).splitlines():
+for _line in (_DETECTORS.strip() + niriss_fgs.DETECTORS.rstrip() + nirspec.DETECTORS.rstrip()).splitlines():
     _name, _instrument, _siaf, _module, _channel, *_numbers = (word if word != "-" else "" for word in _line.split())
     DETECTORS[_name] = DetectorRow(
         _name, _instrument, _siaf, _module, _channel, *map(int, _numbers[:6]), *map(float, _numbers[6:])
@@ -226,7 +228,7 @@ MIRI - SHORT  -  6.500 3.000 0.90 4.10 2.0  0.000  0.000
 """
 
 FILTERS: dict[tuple[str, str, str], FilterRow] = {}
-for _line in (_FILTERS.strip() + niriss_fgs.FILTERS.rstrip()).splitlines():
+for _line in (_FILTERS.strip() + niriss_fgs.FILTERS.rstrip() + nirspec.FILTERS.rstrip()).splitlines():
     _instrument, _channel, _filter, _pupil, *_numbers = (word if word != "-" else "" for word in _line.split())
     FILTERS[_instrument, _filter, _pupil] = FilterRow(_instrument, _channel, _filter, _pupil, *map(float, _numbers))
 
@@ -266,7 +268,7 @@ READ_PATTERNS = {
         ("DEEP8", 8, 12),
     )
 } | {("MIRI", name): PatternRow(1, 0) for name in ("FAST", "FASTR1", "SLOW", "SLOWR1")}
-READ_PATTERNS |= {key: PatternRow(*values) for key, values in niriss_fgs.READ_PATTERNS.items()}
+READ_PATTERNS |= {key: PatternRow(*values) for key, values in (niriss_fgs.READ_PATTERNS | nirspec.READ_PATTERNS).items()}
 
 
 def pattern(instrument: str, readpatt: str) -> PatternRow:

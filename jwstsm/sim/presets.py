@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from jwstsm.sim import nirspec
 from jwstsm.sim.detector import Effects
 from jwstsm.sim.sky import Crowd
 
@@ -43,6 +44,8 @@ class Observation:
     """Keywords of the primary header that differ from what the tables say; None leaves one out."""
     window: tuple[int, int, int, int] | None = None
     """First full-frame column and row (1-based), columns and rows; those of the aperture if None."""
+    stripes: bool = False
+    """Whether ``window`` holds stripes of the whole detector, as the keywords MSTR_* and SSTR_* say."""
 
 
 @dataclass(frozen=True)
@@ -189,5 +192,8 @@ PRESETS: dict[str, Preset] = {
         crowd=_BRIGHT,
     ),
     "miri_bench": Preset((Observation((("MIRIMAGE", "F1000W"),), readpatt="FASTR1", ngroups=30),), crowd=_BRIGHT),
+} | {
+    name: Preset((Observation(**fields),), crowd=_BRIGHT, ipc_references=("NRS2",))
+    for name, fields in nirspec.PROGRAMS.items()
 }
 """Preset name -> program."""

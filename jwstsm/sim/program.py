@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from jwstsm.products.stripes import Stripes
 from jwstsm.sim import geometry, headers, rng
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.detector import Effects, Readout, expose
@@ -62,6 +63,8 @@ class Task:
     @property
     def region(self) -> Region:
         """The part of the detector that is read."""
+        if self.spec.readout.stripes is not None:
+            return Region(0, 0, *self.spec.row.shape[::-1])
         (ny, nx), corner = self.spec.aperture.shape, self.spec.aperture.corner
         return Region(corner[0] - 1, corner[1] - 1, nx, ny)
 
@@ -162,10 +165,18 @@ def _readout(observation: Observation, prime: geometry.Aperture) -> Readout:
         averaging.nframes,
         averaging.groupgap,
         frame_time(row, nx, ny, observation),
-        averaging.nframes > 1,
+        averaging.nframes > 1 and INSTRUMENTS[row.instrument].zero_frames,
         observation.subarray,
         observation.readpatt,
+        _stripes(observation, row, prime) if observation.stripes else None,
     )
+
+
+def _stripes(observation: Observation, row: DetectorRow, prime: geometry.Aperture) -> Stripes:
+    """The lines of the detector that are read, from the keywords of the observation."""
+    axis = 0 if abs(row.slow_axis) == 2 else 1
+    key = (dict(observation.keywords) | {"SUBARRAY": observation.subarray}).get
+    return Stripes.from_header(key, prime.shape[axis], prime.corner[1 - axis], row.slow_axis, row.shape[axis], "simulator")
 
 
 def _spec(preset, observation, number, detector, filter_name, attitude, readout) -> headers.ExposureSpec:

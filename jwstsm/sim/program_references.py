@@ -12,6 +12,8 @@ from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.crds_cache import AFTER_PROGRAM, BEFORE_LAUNCH, PARKEYS, CacheBuilder
 from jwstsm.sim.instruments import INSTRUMENTS
 from jwstsm.sim.miri_references import MIRI_WRITERS
+from jwstsm.sim.nirspec import IRS2_PATTERNS
+from jwstsm.sim.nirspec_references import NIRSPEC_WRITERS
 from jwstsm.sim.optics import filter_spread
 from jwstsm.sim.parameter_references import PARAMETER_ROWS, parameter_tree
 from jwstsm.sim.psf import full_width
@@ -20,7 +22,7 @@ from jwstsm.sim.references import WRITERS, Setup
 
 __all__ = ["write_cache"]
 
-OWN_WRITERS = {"MIRI": MIRI_WRITERS}
+OWN_WRITERS = {"MIRI": MIRI_WRITERS, "NIRSPEC": NIRSPEC_WRITERS}
 """Instrument -> writers of files that differ from those of the others."""
 
 ASDF_TYPES = ("abvegaoffset", "filteroffset", "distortion", "sirskernel", "emicorr")
@@ -30,6 +32,9 @@ REGION_TYPES = {
     "SIAS": ("mask", "saturation", "dark", "linearity", "gain", "readnoise", "reset"),
 }
 """Kind of detector array -> types of its pixels."""
+
+PATTERN_TYPES = dict.fromkeys(IRS2_PATTERNS, ("refpix",))
+"""Read pattern -> further types; N/A for the others."""
 
 REGION_KEYWORDS = {("MIRI", "linearity"): ("DETECTOR", "SUBARRAY"), ("FGS", "mask"): ("DETECTOR", "SUBARRAY")}
 """Types whose rules leave some of their keywords open."""
@@ -160,7 +165,10 @@ def _write(builder: CacheBuilder, setup: Setup, reftype: str) -> str:
 def _write_region_types(builder: CacheBuilder, setup: Setup, whole: Setup, several: bool, done: set) -> None:
     """Types of a detector's pixels: cut to the subarray, or full frame where nothing selects by subarray."""
     lower, values = setup.instrument.lower(), _values(setup)
-    for reftype in REGION_TYPES[setup.kind.chain]:
+    own = PATTERN_TYPES.get(setup.readpatt, ())
+    for reftype in own:
+        builder.add(setup.instrument, reftype, {}, "N/A")
+    for reftype in (*REGION_TYPES[setup.kind.chain], *own):
         keywords = REGION_KEYWORDS.get((setup.instrument, reftype), PARKEYS[setup.instrument, reftype])
         match = {keyword: values[keyword] for keyword in keywords}
         identity = (reftype, *sorted(match.items()))

@@ -60,11 +60,25 @@ def _darkness(chip: Chip, camera: Camera, row: FilterRow, catalog: Table, backgr
     return np.zeros(chip.region.shape, np.float32)
 
 
+def _slits(chip: Chip, camera: Camera, row: FilterRow, catalog: Table, background_mjysr: float) -> np.ndarray:
+    """Spectra of fixed slits along rows, slightly tilted, with a bright and a faint source, lines, and dark between."""
+    y, x = (a.astype(np.float32) for a in np.mgrid[: chip.region.ny, : chip.region.nx])
+    x, y = x + chip.region.x0, y + chip.region.y0
+    image = np.full(x.shape, 0.02, np.float32)
+    for centre, width, peak in ((1062.0, 30.0, 80.0), (1087.0, 20.0, 900.0), (1000.0, 28.0, 15.0), (600.0, 40.0, 250.0)):
+        offset = y - centre - 0.004 * (x - 1024.0) - 4e-6 * (x - 1024.0) ** 2
+        spectrum = peak * np.exp(-0.5 * ((x - 1100.0) / 500.0) ** 2) * (1 + 0.3 * np.sin(x / 37.0))
+        image += (np.abs(offset) < width / 2) * (12.0 * background_mjysr + spectrum * np.exp(-0.5 * (offset / 1.3) ** 2))
+    return (image * chip.response).astype(np.float32)
+
+
 SCENES: dict[str, Callable] = {
     **{row.dark_type: _darkness for row in INSTRUMENTS.values()},
     "MIR_LRS-SLITLESS": _prism_trace,
     "MIR_MRS": _slices,
     "NIS_SOSS": _crossed_traces,
+    "NRS_FIXEDSLIT": _slits,
+    "NRS_BRIGHTOBJ": _slits,
 }
 """Type of exposure -> function that renders its light; images of the sky where there is none."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from jwstsm.sim.instruments import INSTRUMENTS, DetectorRow, frame_time_s
 from jwstsm.sim.miri_effects import EMI_CASES
+from jwstsm.sim.nirspec import IRS2_PATTERNS
 
 __all__ = ["FRAME_TIMES", "frame_time", "miri_case"]
 
 _TICK_S = 1e-5
+_IRS2_CLOCKS = 712 * 2048 + 714
 
 
 def miri_case(subarray: str, readpatt: str) -> str:
@@ -16,6 +18,8 @@ def miri_case(subarray: str, readpatt: str) -> str:
 
 
 def _h2rg(row: DetectorRow, nx: int, ny: int, observation) -> float:
+    if observation.readpatt in IRS2_PATTERNS:
+        return _IRS2_CLOCKS * _TICK_S
     # rows run along the fast axis
     columns, rows = (nx, ny) if abs(row.fast_axis) == 1 else (ny, nx)
     return frame_time_s(columns, rows, observation.outputs)

@@ -8,6 +8,7 @@ Source: behaviour of the official ``refpix`` step (jwst 3.0.0).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -137,27 +138,24 @@ def replacements(bad: np.ndarray) -> list[Replacement]:
     return found
 
 
-def table_replacements(table: np.ndarray | None, bad: np.ndarray, fast_backwards: bool) -> list[Replacement]:
+def table_replacements(table: Mapping[str, np.ndarray] | None, bad: np.ndarray, fast_backwards: bool) -> list[Replacement]:
     """Return what replaces the reference pixels that the REFPIX reference calls bad.
 
     Parameters
     ----------
-    table : record array or None
+    table : mapping of str to (n,) int64, or None
         Columns ``output`` (1 to 4), ``odd_even`` (1 or 2: which pair) and ``mask`` (bit k: the k-th group of four).
     bad : (3200,) bool
         Rows already replaced, which are left alone.
     fast_backwards : bool
         The fast axis runs against y of the file.
     """
-    if table is None or len(table) == 0:
+    if table is None:
         return []
-    names = {n.lower(): n for n in table.dtype.names}
     bad = (bad[::-1] if fast_backwards else bad).copy()
     interleaved = np.tile(reference_rows(), FRAME_ROWS // SECTION_ROWS)
     found = []
-    for output, pair, mask in zip(
-        *(np.asarray(table[names[n]], np.int64) for n in ("output", "odd_even", "mask")), strict=True
-    ):
+    for output, pair, mask in zip(table["output"], table["odd_even"], table["mask"], strict=True):
         low = int(output) * SECTION_ROWS
         pair = 3 - pair if output % 2 == 0 else pair
         starts = [low + NORMAL // 2 + k * _PERIOD + 2 * (pair - 1) for k in range(32) if int(mask) >> k & 1]

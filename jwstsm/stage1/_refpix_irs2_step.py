@@ -86,10 +86,14 @@ def _check(ramp: Ramp) -> None:
         )
 
 
-def _weights(reference) -> tuple[Weights | None, np.ndarray | None]:
+def _weights(reference) -> tuple[Weights | None, dict[str, np.ndarray] | None]:
     """Return the weights of a REFPIX reference and its table of bad reference pixels, if it has one."""
     if reference not in _READ:
-        table = np.array(reference.table("DQ")) if reference.has("DQ") else None
+        table = None
+        if reference.has("DQ"):
+            # column by column: unsigned integers are stored with an offset
+            records = reference.table("DQ")
+            table = {name.lower(): np.array(records[name], np.int64) for name in records.dtype.names}
         _READ[reference] = weights_from_table(reference.table("IRS2")), table
     return _READ[reference]
 

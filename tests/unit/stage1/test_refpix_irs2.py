@@ -186,7 +186,7 @@ def test_a_bad_row_gets_the_mean_of_the_same_row_of_the_groups_beside_it():
 
 
 def test_the_table_of_bad_pixels_counts_groups_of_four_in_detector_order():
-    table = np.array([(1, 1, 0b100), (2, 1, 0b1)], [("OUTPUT", "u2"), ("ODD_EVEN", "u2"), ("MASK", "u4")])
+    table = {"output": np.array([1, 2]), "odd_even": np.array([1, 1]), "mask": np.array([0b100, 0b1])}
     good = np.zeros(FRAME_ROWS, bool)
     found = table_replacements(table, good, False)
     assert [f.row for f in found] == [688, 689, 1290, 1291]
