@@ -17,8 +17,9 @@ from jwstsm.core.compiled import njit, prange
 from jwstsm.core.scratch import allocate
 from jwstsm.core.stats import median
 from jwstsm.stage1._emicorr_clock import OUTPUTS, Clock, Wave
+from jwstsm.stage1._emicorr_spline import WaveSpline
 
-__all__ = ["WaveSpline", "fit_phase", "remove_wave_inplace", "sum_by_phase", "trial_coefficients"]
+__all__ = ["fit_phase", "remove_wave_inplace", "sum_by_phase", "trial_coefficients"]
 
 log = logging.getLogger(__name__)
 
@@ -28,28 +29,6 @@ _FLAT = 1e-8
 _HIDDEN = 1e-6
 _SMALL = 4_000_000
 _BAD_COLUMNS = (1, 2)
-
-
-class WaveSpline:
-    """A periodic wave as a cubic spline on equal steps.
-
-    Attributes
-    ----------
-    steps : (nphases + 1, 4) float64
-        Cubic coefficients in ``t`` of step ``k``, where ``phase * nphases + 0.5 = k + t``.
-    """
-
-    def __init__(self, shape: np.ndarray) -> None:
-        from scipy.interpolate import make_interp_spline
-
-        n = len(shape)
-        place = np.arange(n + 2) - 0.5
-        wrapped = np.concatenate((shape[-1:], shape, shape[:1]))
-        spline = make_interp_spline(place / n, wrapped, k=3)
-        start = place[:-1] / n
-        factor = (1.0, 1.0 / n, 0.5 / n**2, 1.0 / (6.0 * n**3))
-        self.size = n
-        self.steps = np.stack([spline(start, nu=m) * f for m, f in enumerate(factor)], axis=1)
 
 
 @njit(inline="always")

@@ -23,7 +23,7 @@ RUNNING = ("dq_init", "saturation", "lastframe", "reset", "linearity", "rscd", "
 READ_NOISE_DN = 6.0
 
 # what operations switch by parameter references is set in both packages, so that every step is compared
-ON = {step: {"skip": False} for step in ("emicorr", "lastframe", "rscd")}
+ON = {step: {"skip": False} for step in ("emicorr", "lastframe", "rscd")} | {"refpix": {"skip": True}}
 EMI_PARAMETERS = {
     "joint": {},
     "each": {"fit_ints_separately": True},

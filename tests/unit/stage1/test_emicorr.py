@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.interpolate import make_interp_spline
 
 from jwstsm.core import scratch
 from jwstsm.core.dq import HOT
@@ -13,6 +14,7 @@ from jwstsm.sim.miri_effects import EMI_CASES, EMI_WAVES, add_emi, sample_ticks,
 from jwstsm.stage1 import _emicorr_joint as joint
 from jwstsm.stage1._emicorr_clock import FALLBACK_CLOCKS, Clock, Wave
 from jwstsm.stage1._emicorr_sequential import stretch
+from jwstsm.stage1._emicorr_spline import spline_steps
 from jwstsm.stage1.emicorr import emicorr
 from jwstsm.step import Skipped
 from tests.builders import FakeReferences, make_ramp
@@ -245,3 +247,15 @@ def test_the_spline_is_periodic_and_goes_through_its_points():
     between = np.linspace(0, 1, 777)
     truth = EMI_WAVES["Hz10"].value(between)
     np.testing.assert_allclose([joint._evaluate(spline.steps, p) for p in between], truth, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, 200])
+def test_splines_are_those_of_scipy(size):
+    values = np.random.default_rng(size).normal(size=size)
+    spline = make_interp_spline(np.arange(size), values, k=3)
+    place = np.linspace(0, size - 1, 333, endpoint=False)
+    steps = spline_steps(values)[place.astype(int)]
+    t = place % 1
+    np.testing.assert_allclose(
+        steps[:, 0] + t * (steps[:, 1] + t * (steps[:, 2] + t * steps[:, 3])), spline(place), atol=1e-12
+    )
