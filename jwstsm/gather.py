@@ -19,7 +19,7 @@ import numpy as np
 from jwstsm import config, tables
 from jwstsm.calibrate import write_record
 from jwstsm.core.compiled import set_threads
-from jwstsm.core.frames import FitsFrame, Stage3Inputs
+from jwstsm.core.frames import FitsFrame, Stage3Inputs, merged_header
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.products import read
 from jwstsm.products.fitsio import atomic, write
@@ -112,11 +112,13 @@ class Association:
 
     def corrected_wcs(self, path: Path):
         """Return the WCS of a member, with its correction if there is one."""
-        from jwstsm.wcs.correction import correct_wcs
-
         wcs = _wcs_of(path, path.stat().st_mtime_ns)
-        correction = self._alignment.correction(path.name) if self._alignment is not None else None
-        return wcs if correction is None else correct_wcs(wcs, correction)
+        return wcs if self._alignment is None else self._alignment.corrected(path.name, wcs)
+
+    @property
+    def target(self) -> dict[str, float] | None:
+        """Mean position of the moving target that the exposures follow [deg]; None if they follow none."""
+        return None if self._alignment is None else self._alignment.target
 
     def alignment_status(self, name: str) -> dict[str, Any]:
         """Return the record of the alignment of a member: status, and what was found or why it was not."""
@@ -233,9 +235,11 @@ def align(context: Context, output: str | Path) -> None:
     """Write the alignment sidecar (rule tweakreg)."""
     from jwstsm.stage3.alignment import Alignment, ExposureAlignment
 
-    one, _ = context.step("tweakreg")
     inputs = context.association.inputs()
-    result, record = context.run("tweakreg", lambda options: one(inputs, context.references, options))
+    # a moving target takes the place of the stars
+    name = tables.sequence(context.pipeline, inputs.frames[0].header)[0]
+    one, _ = context.step(name)
+    result, record = context.run(name, lambda options: one(inputs, context.references, options))
     if result is None:
         exposures = [ExposureAlignment(f.name, f.group_id) for f in inputs.frames]
         result = Alignment(context.association.product, "SKIPPED", record["reason"], exposures=exposures)
@@ -287,26 +291,39 @@ def make_median(context: Context, output: str | Path) -> None:
             fits.append(part, members.data, members.header)
 
 
+def _set_alignment(slope, context: Context, member: Path) -> None:
+    """Give a product the WCS that the alignment found, and say so in its header."""
+    from jwstsm.wcs.keywords import update_sky_keywords
+
+    association = context.association
+    aligned = association.alignment_status(member.name)
+    name = tables.sequence(context.pipeline, merged_header(slope.primary, slope.sci))[0]
+    if aligned["status"] == "COMPLETE":
+        slope.wcs = association.corrected_wcs(member)
+        options = None
+        if association.target is not None:
+            slope.sci["MT_AVRA"] = (association.target["ra"], "[deg] mean RA of the moving target in the association")
+            slope.sci["MT_AVDEC"] = (association.target["dec"], "[deg] mean Dec of the moving target in the association")
+        elif context.step(name)[1]["sip_approx"]:
+            names = ("max_pix_error", "degree", "max_inv_pix_error", "inv_degree", "npoints")
+            options = {key: context.step(name)[1][f"sip_{key}"] for key in names}
+        update_sky_keywords(slope, sip_options=options)
+    keyword = {"assign_mtwcs": "S_MTWCS"}.get(name, "S_TWKREG")
+    slope.primary[keyword] = (aligned["status"], f"Status of step {name}")
+    slope.history.append({"name": name, **aligned})
+
+
 def clean_exposure(context: Context, member: str | Path, median: str | Path, output: str | Path) -> None:
     """Write one exposure with corrected WCS, sky level and outliers flagged (rule outlier_detection, product crf)."""
     from astropy.io import fits
 
     from jwstsm.products import asdf_block
     from jwstsm.stage3 import outlier_detection as room
-    from jwstsm.wcs.keywords import update_sky_keywords
 
     association = context.association
     member = Path(member)
     slope = read(member)
-    _, tweak = context.step("tweakreg")
-    aligned = association.alignment_status(member.name)
-    if aligned["status"] == "COMPLETE":
-        slope.wcs = association.corrected_wcs(member)
-        names = ("max_pix_error", "degree", "max_inv_pix_error", "inv_degree", "npoints")
-        options = {name: tweak[f"sip_{name}"] for name in names}
-        update_sky_keywords(slope, sip_options=options if tweak["sip_approx"] else None)
-    slope.primary["S_TWKREG"] = (aligned["status"], "Status of step tweakreg")
-    slope.history.append({"name": "tweakreg", **aligned})
+    _set_alignment(slope, context, member)
     association.apply_sky(slope)
     inputs = Inputs([member, *association.sidecars])
     with fits.open(median) as hdus:

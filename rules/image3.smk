@@ -17,7 +17,9 @@ rule tweakreg:
         runtime=60,
     params:
         preset=program.config["preset"],
-        options=lambda wildcards: plan().options(wildcards.product, ["tweakreg"]),
+        options=lambda wildcards: plan().options(
+            wildcards.product, ["assign_mtwcs", "tweakreg"]
+        ),
         association=lambda wildcards: plan().association(wildcards.product),
     script:
         "../scripts/tweakreg.py"
@@ -101,7 +103,7 @@ rule outlier_detection:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
             plan().product_of(wildcards.exposure, wildcards.acid),
-            ["tweakreg", "outlier_detection"],
+            ["assign_mtwcs", "tweakreg", "outlier_detection"],
         ),
         association=lambda wildcards: plan().association(
             plan().product_of(wildcards.exposure, wildcards.acid)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from jwstsm.errors import InputError
-from jwstsm.wcs.correction import Correction
+from jwstsm.wcs.correction import Correction, correct_wcs
+from jwstsm.wcs.moving import follow_target
 
 __all__ = ["Alignment", "ExposureAlignment", "GroupAlignment"]
 
@@ -35,6 +36,8 @@ class ExposureAlignment:
     correction : dict or None
         What :meth:`jwstsm.wcs.correction.Correction.to_json` gives: the whole correction of the WCS the file
         has; None when the WCS stays as it is.
+    moving : list of float or None
+        Shift in right ascension and declination that follows a moving target [deg].
     """
 
     name: str
@@ -42,6 +45,7 @@ class ExposureAlignment:
     sources: int = 0
     status: str = "SKIPPED"
     correction: dict[str, Any] | None = None
+    moving: list[float] | None = None
 
     def set_correction(self, correction: Correction) -> None:
         """Take over a correction, as JSON would give it back."""
@@ -115,6 +119,8 @@ class Alignment:
         Why it was skipped.
     absolute : dict or None
         ``catalog``, ``sources``, ``epoch`` of the absolute catalog, ``status``.
+    target : dict or None
+        ``ra``, ``dec``: mean position of a moving target [deg].
     exposures : list of ExposureAlignment
         In the order of the association.
     groups : list of GroupAlignment
@@ -127,6 +133,7 @@ class Alignment:
     status: str = "COMPLETE"
     reason: str = ""
     absolute: dict[str, Any] | None = None
+    target: dict[str, float] | None = None
     exposures: list[ExposureAlignment] = field(default_factory=list)
     groups: list[GroupAlignment] = field(default_factory=list)
     catalogs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, repr=False)
@@ -136,8 +143,8 @@ class Alignment:
         done = any(g.group == group and g.stage == "absolute" and g.status == "SUCCESS" for g in self.groups)
         return f"FIT-LVL3-{self.absolute['catalog']}" if done and self.absolute else ""
 
-    def correction(self, name: str) -> Correction | None:
-        """Return the correction of a file, or None when its WCS stays as it is.
+    def exposure(self, name: str) -> ExposureAlignment:
+        """Return what is known of a file.
 
         Raises
         ------
@@ -146,8 +153,20 @@ class Alignment:
         """
         for exposure in self.exposures:
             if exposure.name == name:
-                return None if exposure.correction is None else Correction.from_json(exposure.correction)
+                return exposure
         raise InputError(f"the alignment of {self.product or 'the association'} does not hold {name}; run tweakreg again")
+
+    def correction(self, name: str) -> Correction | None:
+        """Return the correction of a file, or None when its WCS stays as it is or follows a moving target."""
+        found = self.exposure(name).correction
+        return None if found is None else Correction.from_json(found)
+
+    def corrected(self, name: str, wcs):
+        """Return the WCS of a file as the alignment leaves it."""
+        correction, moving = self.correction(name), self.exposure(name).moving
+        if correction is not None:
+            wcs = correct_wcs(wcs, correction)
+        return wcs if moving is None else follow_target(wcs, *moving)
 
     def write(self, path: str | Path) -> None:
         """Write the sidecar, under a temporary name until it is whole."""

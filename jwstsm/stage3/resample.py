@@ -132,7 +132,8 @@ def resample(
     -----
     ``SCI = sum(a w (d - sky)) / sum(a w)``, ``WHT = sum(a w)``, ``ERR = sqrt(VAR_RNOISE + VAR_POISSON + VAR_FLAT)``;
     ``official`` variances are divided by the square of the pixel scale ratio. Neighbouring pixels are correlated: sums
-    of ``exact`` errors need the factor :func:`jwstsm.core.drizzle.noise_correlation`, ``official`` ones contain it. DQ bits read: DO_NOT_USE, NON_SCIENCE.
+    of ``exact`` errors need the factor :func:`jwstsm.core.drizzle.noise_correlation`, ``official`` ones contain it.
+    DQ bits read: DO_NOT_USE, NON_SCIENCE.
     """
     shape_options = {"crpix": crpix, "crval": crval, "rotation": rotation, "pixel_scale": pixel_scale}
     grid = grid_of(inputs, output_wcs, output_shape, pixel_scale_ratio=pixel_scale_ratio, **shape_options)
