@@ -15,10 +15,11 @@ from typing import Any
 from jwstsm import config, tables
 from jwstsm.core.compiled import set_threads
 from jwstsm.errors import InputError
+from jwstsm.files import atomic
 from jwstsm.headers import parse_header
 from jwstsm.pipeline import run_steps
 from jwstsm.products import Product
-from jwstsm.products.fitsio import atomic, write
+from jwstsm.products.fitsio import write
 from jwstsm.products.names import split_name
 from jwstsm.products.provenance import Inputs, describe_run
 from jwstsm.references import References

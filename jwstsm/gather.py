@@ -21,8 +21,9 @@ from jwstsm.calibrate import write_record
 from jwstsm.core.compiled import set_threads
 from jwstsm.core.frames import FitsFrame, Stage3Inputs, merged_header
 from jwstsm.errors import ConfigError, InputError
+from jwstsm.files import atomic
 from jwstsm.products import read
-from jwstsm.products.fitsio import atomic, write
+from jwstsm.products.fitsio import write
 from jwstsm.products.names import split_name
 from jwstsm.products.provenance import Inputs, describe_run
 from jwstsm.references import References

@@ -182,6 +182,10 @@ class Program:
                     out[key] = self.reference_types(one.name)
         return out
 
+    def lock_of(self, exposure: str) -> str:
+        """Return the file that says which references serve an exposure."""
+        return f"references/{exposure}.json"
+
     def named(self, pipeline: str) -> list[str]:
         """Return the names of the exposures that go through a pipeline."""
         return [e.name for e in self.exposures.values() if pipeline in e.pipelines]
@@ -276,6 +280,35 @@ class Plan:
                 continue
             for product in entry["products"]:
                 names = [split_name(m["expname"])[0] for m in product["members"] if m["exptype"] == "science"]
+    @cached_property
+    def pairs(self) -> dict[str, dict]:
+        """File stem of a combined wavefront-sensing pair -> its association: ``asn``, ``members``, ``acid``."""
+        out: dict[str, dict] = {}
+        for entry in self._of_level(3):
+            if entry["pipeline"] == PIPELINE:
+                out |= {product_file(p["name"]).removesuffix(".fits"): _listed(entry, p) for p in entry["products"]}
+        return out
+
+    def pair_files(self, pair: str) -> list[str]:
+        """Return the two calibrated images of a pair."""
+        return [f"stage2/{name}_cal.fits" for name in self.pairs[pair]["members"]]
+
+    def pair_lock(self, pair: str) -> str:
+        """Return the references of the first image of a pair."""
+        return self.program.lock_of(self.pairs[pair]["members"][0])
+
+    def pair_association(self, pair: str) -> dict[str, str]:
+        """Return what the combination of a pair writes into its header."""
+        entry = self.pairs[pair]
+        return {"product": pair, "acid": entry["acid"], "file": entry["asn"]["file"]}
+
+    def pair_options(self, pair: str) -> dict[str, dict]:
+        """Return what the user set for the combination of a pair."""
+        first = self.pairs[pair]["members"][0]
+        header = self.program.exposures[first].header
+        steps = tables.sequence(PIPELINE)
+        return configuration.options_for(self.program.config, steps, header, pipeline=PIPELINE, exposure=first)
+
                 out[product["name"]] = {"asn": entry, "members": names, "acid": entry["id"]}
         return out
 
@@ -316,7 +349,7 @@ class Plan:
 
     def first_lock(self, product: str) -> str:
         """Return the references of the first member, which serve the gathering steps."""
-        return f"references/{self.mosaics[product]['members'][0]}.json"
+        return self.program.lock_of(self.mosaics[product]["members"][0])
 
     def association(self, product: str) -> dict[str, str]:
         """Return what the gathering steps write into headers and names."""
@@ -362,8 +395,9 @@ def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
     out = program.stage1_products() if 1 in program.stages else []
     if 2 in program.stages:
         out += plan().image2_products()
+    plan()  # first, so that jobs are not planned before it is known which references they have
     if 3 in program.stages:
-        out += plan().image3_products()
+        out += plan().image3_products() + [f"stage3/{pair}.fits" for pair in plan().pairs]
     return out
 
 
@@ -372,6 +406,7 @@ def described_exposures(program: Program, plan: Callable[[], Plan]) -> list[str]
     calibrated = {n for n in plan().level2 if program.image2_kind(n) != "calints"} if 2 in program.stages else set()
     calibrated &= set(program.named("image2"))
     return [f"report/data/{n}_{'cal' if n in calibrated else 'rate'}.json" for n in program.named("detector1")]
+    plan()
 
 
 def described_mosaics(program: Program, plan: Callable[[], Plan]) -> list[str]:

@@ -21,5 +21,7 @@ checkpoint associations:
 
 
 def plan():
-    """Return the plan of stages 2 and 3; asks for the associations first."""
-    return program.planned(checkpoints.associations.get().output.index)
+    """Return the plan of stages 2 and 3; asks for the associations and the references first."""
+    index = checkpoints.associations.get().output.index
+    checkpoints.references.get()
+    return program.planned(index)

@@ -2,7 +2,7 @@ rule detector1:
     """Correct the ramps of one exposure and fit their slopes (uncal -> rate, rateints)."""
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
-        references="references/{exposure}.json",
+        references=lambda wildcards: locked(wildcards.exposure),
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",

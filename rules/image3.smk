@@ -84,7 +84,7 @@ rule outlier_detection:
     """Flag in one exposure what the others do not show; the cleaned exposure (crf) has corrected WCS and sky level."""
     input:
         cal="stage2/{exposure}_cal.fits",
-        references="references/{exposure}.json",
+        references=lambda wildcards: locked(wildcards.exposure),
         alignment=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_tweakreg.json",
         sky=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_skymatch.json",
         median=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_median.fits",

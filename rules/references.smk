@@ -1,15 +1,16 @@
-rule references:
+checkpoint references:
     """Select the reference files of every exposure under the pinned CRDS context.
 
-    The one rule that may use the network (to fill the CRDS cache). Writes for each exposure which file serves it, with
-    checksums, and the lock of the whole program. All problems are reported together, before any computing starts.
+    The one rule that may use the network (to fill the CRDS cache). Writes references/<exposure>.json, which file serves
+    the exposure, with checksums, and the lock of the whole program. All problems are reported together, before any
+    computing starts. A checkpoint, because only then is it known whose references have changed: the file of an exposure
+    is written again only if its content changes, and only such exposures are calibrated again.
     """
     input:
         uncal=program.uncal_files(),
         committed=program.committed_lock(),
     output:
         lock="references/lock.json",
-        exposures=expand("references/{exposure}.json", exposure=program.exposures),
     log:
         "logs/references.log",
     benchmark:
@@ -21,3 +22,9 @@ rule references:
         types=program.all_reference_types(),
     script:
         "../scripts/references.py"
+
+
+def locked(exposure):
+    """Return the references of an exposure; asks for the selection first."""
+    checkpoints.references.get()
+    return program.lock_of(exposure)

@@ -46,8 +46,12 @@ rule describe_mosaic:
 
 
 rule report:
-    """The page to look at."""
+    """The page to look at, when everything that the stages ask for is there.
+
+    The only job that waits for the checkpoints: the graph is planned once when they are done.
+    """
     input:
+        products=lambda wildcards: targets(program, plan),
         exposures=lambda wildcards: described_exposures(program, plan),
         mosaics=lambda wildcards: described_mosaics(program, plan),
         lock="references/lock.json",

@@ -10,5 +10,4 @@ with logged(snakemake):
         dict(snakemake.params.crds),
         dict(snakemake.params.types),
         snakemake.output.lock,
-        snakemake.output.exposures,
     )

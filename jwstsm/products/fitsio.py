@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-import os
 import re
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -19,11 +17,12 @@ from astropy.io import fits
 
 from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import InputError
+from jwstsm.files import atomic
 from jwstsm.products import asdf_block, model
 from jwstsm.products.names import split_name
 from jwstsm.products.stream import image_hdu, write_hdus
 
-__all__ = ["atomic", "layouts", "read", "read_wcs", "sha256", "suffix_of", "write"]
+__all__ = ["layouts", "read", "read_wcs", "sha256", "suffix_of", "write"]
 
 # keywords that describe the storage of an array; the writer makes them anew
 _STRUCTURE = re.compile(
@@ -36,19 +35,6 @@ _STRUCTURE = re.compile(
 def layouts() -> dict:
     """Return the table of product layouts (``layouts.yaml``)."""
     return yaml.safe_load(resources.files("jwstsm.products").joinpath("layouts.yaml").read_text())
-
-
-@contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` if the block succeeds, remove it otherwise."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def suffix_of(path: str | Path, hdus: fits.HDUList) -> str:

@@ -171,7 +171,7 @@ def _locked(program: _Program, selector) -> tuple[list[dict[str, Any]], list[str
 
 
 def _lock(arguments: argparse.Namespace) -> int:
-    from jwstsm.products.fitsio import atomic
+    from jwstsm.files import atomic
     from jwstsm.references.lock import summary_of
 
     program = _Program(arguments)

@@ -11,6 +11,7 @@ from typing import Any
 
 from jwstsm import tables
 from jwstsm.errors import JwstsmError, ReferenceError_
+from jwstsm.files import write_if_changed
 from jwstsm.headers import HeaderCache
 from jwstsm.products.names import split_name
 from jwstsm.references.committed import CommittedLock, differences, lock_content
@@ -126,7 +127,6 @@ def lock_program(
     crds: Mapping[str, Any],
     types: Mapping[str, Iterable[str]],
     lock: str | Path,
-    exposures: Iterable[str | Path],
 ) -> None:
     """Write the lock of every exposure of a program and the lock of the program.
 
@@ -139,9 +139,8 @@ def lock_program(
         "INSTRUMENT EXP_TYPE TSO" to the reference types such an exposure asks for.
     lock : path
         The program's lock (JSON, see :mod:`jwstsm.references.committed`). It holds no paths, so that it can be kept
-        with a paper, and a run years later be held to it.
-    exposures : iterable of path
-        The exposures' locks, in the order of ``uncal``.
+        with a paper, and a run years later be held to it. The locks of the exposures are written beside it, as
+        ``<exposure>.json``: only where they change, so that only those exposures are calibrated again.
 
     Raises
     ------
@@ -154,7 +153,7 @@ def lock_program(
     headers, errors = HeaderCache().get(uncal)
     sums = Sums()
     contents: list[dict[str, Any]] = []
-    for source, target in zip(uncal, exposures, strict=True):
+    for source in uncal:
         name = split_name(source)[0]
         content: dict[str, Any] = {"exposure": name, "context": selector.context, "files": {}, "parameters": {}}
         try:
@@ -169,8 +168,7 @@ def lock_program(
         if committed:
             content["problems"] += differences(committed, selector.context, [content])
         contents.append(content)
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        Path(target).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        write_if_changed(Path(lock).parent / f"{name}.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
     sums.save()
     summary = summary_of(contents, crds)
     Path(lock).write_text(json.dumps(summary, indent=1) + "\n")

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 import jwstsm
-from jwstsm.products.fitsio import atomic
-from jwstsm.report.pictures import bar_chart, scatter
+from jwstsm.files import atomic
+from jwstsm.report import summary
+from jwstsm.report.jobs import read_jobs, summarize, timeline
+from jwstsm.report.pictures import dots, scatter
 
 __all__ = ["write_page"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
+from jwstsm.files import atomic
 from jwstsm.products import Mosaic, Slope, read
-from jwstsm.products.fitsio import atomic
 from jwstsm.report.pictures import picture
 
 __all__ = ["describe_exposure", "describe_mosaic", "exposure_numbers", "mosaic_numbers"]

@@ -155,9 +155,8 @@ def test_the_lock_of_a_run_is_that_of_the_command(own, capsys, monkeypatch):
     assert refs(program, capsys, "lock")[0] == 0
     monkeypatch.chdir(program)
     found = Program(config.load("config.yaml"))
-    exposures = [f"references/{name}.json" for name in found.exposures]
     (program / "references").mkdir(exist_ok=True)
-    lock_program(found.uncal_files(), found.config["crds"], found.all_reference_types(), "references/lock.json", exposures)
+    lock_program(found.uncal_files(), found.config["crds"], found.all_reference_types(), "references/lock.json")
     assert json.loads((program / "references" / "lock.json").read_text()) == json.loads(
         (program / "references.lock.json").read_text()
     )
