@@ -56,11 +56,12 @@ rule report:
         mosaics=lambda wildcards: described_mosaics(program, plan),
         lock="references/lock.json",
     output:
-        report(
+        page=report(
             "report/index.html",
             category="Program",
             caption="../docs/report.rst",
         ),
+        products=directory("report/products"),
     log:
         "logs/report.log",
     benchmark:
@@ -69,6 +70,7 @@ rule report:
         "../envs/jwstsm.yaml"
     params:
         preset=program.config["preset"],
+        lock=program.config["crds"]["lock"],
         problems=program.notes(),
     script:
         "../scripts/report.py"

@@ -3,13 +3,17 @@
 from jwstsm.job import logged
 
 with logged(snakemake):
+    from jwstsm.config import step_parameters
     from jwstsm.report.page import write_page
 
     write_page(
-        snakemake.output[0],
+        snakemake.output.page,
+        products=snakemake.output.products,
         exposures=snakemake.input.exposures,
         mosaics=snakemake.input.mosaics,
         lock=snakemake.input.lock,
         preset=snakemake.params.preset,
+        committed=snakemake.params.lock,
+        defaults={step: {k: p.default for k, p in of.items()} for step, of in step_parameters().items()},
         problems=snakemake.params.problems,
     )

@@ -1,11 +1,12 @@
-"""The report: one self-contained HTML page for a program, from the descriptions of its products."""
+"""The report: an HTML page for a program and one for each of its products, from the descriptions of the products.
+
+The pages need no network and open from disk: styles, scripts and pictures are in them.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ MOSAIC_NAMES = [
     ("noise_over_error", "noise / reported error", "%.2f", 1),
     ("covered", "covered by inputs [%]", "%.1f", 100),
 ]
+# key, words: plotted over the exposures; the value that is right, where there is one
+PLOTS = [
+    ("noise_over_error", "noise of the sky over reported error", 1.0),
+    ("background", "background", None),
+    ("jumps_per_cm2_s", "pixels hit by cosmic rays per cm² s", None),
+]
 
 
 def write_page(
@@ -48,10 +55,13 @@ def write_page(
     mosaics: Iterable[str | Path],
     lock: str | Path,
     folder: str | Path = ".",
+    products: str | Path | None = None,
     preset: str = "official",
+    committed: str | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
     problems: Iterable[str] = (),
 ) -> None:
-    """Write the page.
+    """Write the page of a program, and those of its products.
 
     Parameters
     ----------
@@ -62,62 +72,126 @@ def write_page(
         ``references/lock.json``.
     folder : path
         Program directory; ``benchmarks`` and ``logs`` are read from it.
+    products : path, optional
+        Folder of the pages of the products; default ``products`` beside ``output``.
     preset : str
+    committed : str, optional
+        The lock that the run was held to.
+    defaults : mapping, optional
+        Step to its parameters at their defaults.
     problems : iterable of str
         What the reader must know first.
     """
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
-    folder = Path(folder)
-    shown = [json.loads(Path(p).read_text()) for p in exposures]
+    folder, output = Path(folder), Path(output)
+    products = output.parent / "products" if products is None else Path(products)
+    shown = sorted((json.loads(Path(p).read_text()) for p in exposures), key=_when)
     big = [json.loads(Path(p).read_text()) for p in mosaics]
-    for item in shown:
+    for item in [*shown, *big]:
+        item |= {"target": summary.target(item["keywords"]), "optics": summary.optics(item["keywords"])}
+        item["page"] = f"{products.name}/{item['file'].removesuffix('.fits')}.html"
         _add_seconds(item, folder)
     for item in big:
         item["alignment_note"], item["alignment_plot"] = _alignment(item.get("alignment") or {})
+        item["alignment_rows"] = _alignment_rows(item.get("alignment") or {})
     locked = json.loads(Path(lock).read_text())
-    environment = Environment(loader=PackageLoader("jwstsm", "report"), autoescape=select_autoescape(["j2", "html"]))
-    jobs = _jobs(folder / "benchmarks")
-    text = environment.get_template("page.html.j2").render(
-        title=_title(shown),
+    jobs = read_jobs(folder / "benchmarks")
+    everything = [*big, *shown]
+    shared = {"title": summary.title(shown), "version": jwstsm.__version__, "defaults": defaults or {}}
+    _write(
+        output,
+        "page.html.j2",
+        **shared,
         exposures=shown,
+        groups=_groups(shown),
         mosaics=big,
-        overview=_overview(shown),
+        overview=summary.overview(shown, big),
+        noise=_noise(shown),
+        skipped=summary.skipped(everything),
+        total=len(everything),
+        changed=summary.changed_parameters(everything, defaults or {}),
+        software=summary.software(everything),
+        references=summary.reference_rows(locked),
         context=locked["context"],
-        references=locked["files"],
+        committed=committed,
         preset=preset,
-        version=jwstsm.__version__,
         exposure_names=EXPOSURE_NAMES,
         mosaic_names=MOSAIC_NAMES,
-        jobs=jobs,
-        timeline=_memory_plot(jobs),
+        jobs=summarize(jobs),
+        timeline=timeline(jobs),
         problems=list(problems),
     )
+    for sequence, names in ((big, MOSAIC_NAMES), (shown, EXPOSURE_NAMES)):
+        _write_products(products, sequence, names, shared)
+
+
+def _write_products(folder: Path, items: Sequence[dict], names: Sequence, shared: Mapping[str, Any]) -> None:
+    pages = ["", *(Path(item["page"]).name for item in items), ""]
+    for i, item in enumerate(items):
+        _write(
+            folder / pages[i + 1],
+            "product.html.j2",
+            **shared,
+            item=item,
+            names=names,
+            before=pages[i],
+            after=pages[i + 2],
+        )
+
+
+def _write(output: Path, template: str, **values: Any) -> None:
     with atomic(output) as part:
-        part.write_text(text)
+        part.write_text(_templates().get_template(template).render(**values))
 
 
-def _title(shown: list[dict]) -> str:
-    programs = sorted({str(i["keywords"].get("PROGRAM", "")).lstrip("0") for i in shown} - {""})
-    return f"JWST program {', '.join(programs)}" if programs else "JWST exposures"
+def _templates():
+    from jinja2 import Environment, PackageLoader, select_autoescape
+    from markupsafe import Markup
+
+    made = Environment(
+        loader=PackageLoader("jwstsm", "report"),
+        autoescape=select_autoescape(["j2", "html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # a long name is broken at its underscores, not in its numbers
+    made.filters["breakable"] = lambda name: Markup("_<wbr>").join(name.split("_"))
+    made.globals |= {"optics": summary.optics, "duration": _duration}
+    return made
 
 
-def _overview(shown: list[dict]) -> list[dict[str, Any]]:
-    """Return one row per target, instrument and filter."""
-    rows: dict[tuple, dict] = {}
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.2f} h"
+
+
+def _when(item: Mapping) -> tuple:
+    k = item["keywords"]
+    return str(k.get("DATE-OBS", "")), str(k.get("TIME-OBS", "")), item["file"]
+
+
+def _groups(shown: Sequence[dict]) -> list[tuple[str, list[dict]]]:
+    """Return the exposures by target and filter, in the order in which these were first observed."""
+    found: dict[str, list[dict]] = {}
     for item in shown:
-        k = item["keywords"]
-        optics = " ".join(str(k[x]) for x in ("FILTER", "PUPIL", "GRATING") if k.get(x) not in (None, "CLEAR", "N/A"))
-        key = (k.get("TARGPROP") or k.get("TARGNAME") or "?", k.get("INSTRUME"), optics)
-        row = rows.setdefault(key, {"count": 0, "detectors": set(), "first": "9", "seconds": 0.0})
-        row["count"] += 1
-        row["detectors"].add(k.get("DETECTOR", "?"))
-        row["first"] = min(row["first"], f"{k.get('DATE-OBS', '')} {str(k.get('TIME-OBS', ''))[:8]}")
-        row["seconds"] = float(k.get("EFFEXPTM") or 0)
-    return [
-        {**row, "target": t, "instrument": i, "filter": f, "detectors": ", ".join(sorted(row["detectors"]))}
-        for (t, i, f), row in sorted(rows.items(), key=str)
-    ]
+        name = f"{item['target']}, {item['keywords'].get('INSTRUME', '?')} {item['optics']}"
+        found.setdefault(name, []).append(item)
+    return list(found.items())
+
+
+def _noise(shown: Sequence[dict]) -> list[str]:
+    """Return plots of what tells good exposures from bad ones, one colour per filter."""
+    units = {item["unit"] for item in shown}
+    plots = []
+    for key, words, right in PLOTS:
+        groups: dict[str, list[tuple[float, float, str]]] = {}
+        for i, item in enumerate(shown):
+            value = item["numbers"].get(key)
+            if value is not None:
+                groups.setdefault(item["optics"], []).append((i, float(value), item["file"]))
+        unit = next(iter(units)) if key == "background" and len(units) == 1 else ""
+        plots.append(dots(groups, label=words, unit=unit, line=right))
+    return [plot for plot in plots if plot]
 
 
 def _add_seconds(item: dict, folder: Path) -> None:
@@ -134,6 +208,8 @@ def _add_seconds(item: dict, folder: Path) -> None:
 
 def _alignment(sidecar: Mapping[str, Any]) -> tuple[str, str]:
     """Return a sentence and a plot of the alignment residuals."""
+    if not sidecar:
+        return "", ""
     if sidecar.get("status") != "COMPLETE":
         return f"Not aligned: {sidecar.get('reason') or 'tweakreg did not run'}.", ""
     last = {group["group"]: group for group in sidecar.get("groups", [])}.values()
@@ -151,29 +227,14 @@ def _alignment(sidecar: Mapping[str, Any]) -> tuple[str, str]:
     return note, scatter(east, north, label="alignment residuals, east and north", unit="mas") if east.size else ""
 
 
-def _jobs(folder: Path) -> list[dict[str, Any]]:
-    """Return a row per rule from Snakemake's benchmark files."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        rule = path.stem if path.parent == folder else path.parent.name
-        with open(path) as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                memory = row.get("max_rss", "-")
-                found.setdefault(rule, []).append(
-                    (float(row["s"]), float(memory) if memory not in ("-", "NA", "") else 0.0)
-                )
+def _alignment_rows(sidecar: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per group of exposures that was aligned."""
     return [
         {
-            "rule": rule,
-            "count": len(rows),
-            "median": statistics.median(r[0] for r in rows),
-            "longest": max(r[0] for r in rows),
-            "memory": max(r[1] for r in rows),
+            **{key: group.get(key, "") for key in ("group", "stage", "status", "note", "used", "matched")},
+            "shift": 1000 * float(np.hypot(*(group.get("shift_arcsec") or (0, 0)))),
+            "rotation": 3600 * float(group.get("rotation_deg") or 0),
+            "rms": " × ".join(f"{value:.1f}" for value in group.get("rms_mas") or []) or "-",
         }
-        for rule, rows in found.items()
+        for group in sidecar.get("groups", [])
     ]
-
-
-def _memory_plot(jobs: list[dict]) -> str:
-    rows = [(f"{j['rule']} ({j['count']})", 0.0, j["longest"]) for j in jobs]
-    return bar_chart(rows, unit="s", label="longest job of each rule")

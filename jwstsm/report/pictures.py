@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 
 import numpy as np
 
-__all__ = ["bar_chart", "picture", "scatter", "shrink", "stretch"]
+__all__ = ["dots", "picture", "scatter", "shrink", "stretch"]
 
 
 def shrink(image: np.ndarray, longest: int = 1000) -> np.ndarray:
@@ -48,18 +49,19 @@ def stretch(image: np.ndarray) -> np.ndarray:
     return (255 * np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1)).astype(np.uint8)
 
 
-def picture(image: np.ndarray, longest: int = 1000) -> str:
+def picture(image: np.ndarray, longest: int = 1000, quality: int = 82) -> str:
     """Return an image as a data URI, +y upwards as astronomers draw it."""
     from PIL import Image
 
     grey = stretch(shrink(image, longest))[::-1]
     buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "WEBP", quality=82, method=4)
+    Image.fromarray(grey).save(buffer, "WEBP", quality=quality, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _frame(width: int, height: int, body: list[str], label: str) -> str:
-    return f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">' + "".join(body) + "</svg>"
+    kind = "plot square" if width == height else "plot"
+    return f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">' + "".join(body) + "</svg>"
 
 
 def scatter(x: Sequence[float], y: Sequence[float], *, label: str, unit: str, size: int = 260) -> str:
@@ -96,19 +98,54 @@ def scatter(x: Sequence[float], y: Sequence[float], *, label: str, unit: str, si
     return _frame(size, size, body, label)
 
 
-def bar_chart(rows: Sequence[tuple[str, float, float]], *, unit: str, label: str, width: int = 640) -> str:
-    """Return horizontal bars from ``start`` to ``end`` as SVG, one row per ``(name, start, end)``."""
-    if not rows:
+def dots(
+    groups: Mapping[str, Sequence[tuple[float, float, str]]], *, label: str, unit: str = "", line: float | None = None
+) -> str:
+    """Return values over their order as SVG, one colour per group.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of (x, value, words)
+        Points; the words are shown under the pointer.
+    label : str
+        What is shown.
+    unit : str
+    line : float, optional
+        Value to compare with, drawn across.
+    """
+    points = [p for group in groups.values() for p in group if np.isfinite(p[1])]
+    if not points:
         return ""
-    first, last = min(r[1] for r in rows), max(r[2] for r in rows)
-    span = max(last - first, 1e-9)
-    left, line = 190, 15
-    body = []
-    for i, (name, start, end) in enumerate(rows):
-        x0 = left + (start - first) / span * (width - left - 60)
-        length = max(1.0, (end - start) / span * (width - left - 60))
-        y = i * line + 4
-        body.append(f'<text x="{left - 6}" y="{y + 9}" text-anchor="end">{name}</text>')
-        body.append(f'<rect x="{x0:.1f}" y="{y}" width="{length:.1f}" height="10" class="bar"/>')
-        body.append(f'<text x="{x0 + length + 4:.1f}" y="{y + 9}">{end - start:.1f} {unit}</text>')
-    return _frame(width, len(rows) * line + 10, body, label)
+    width, height, left, top = 640, 190, 58, 26
+    xs, ys = [p[0] for p in points], [p[1] for p in points] + ([line] if line is not None else [])
+    low, high = min(ys), max(ys)
+    margin = 0.08 * (high - low) or abs(high) * 0.1 or 1.0
+    low, high = low - margin, high + margin
+    span = max(max(xs) - min(xs), 1e-9)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = left + 10 + (x - min(xs)) / span * (width - left - 24)
+        return across, top + (high - y) / (high - low) * (height - top - 24)
+
+    body = [f'<text x="{left}" y="14">{label}{f" [{unit}]" if unit else ""}</text>']
+    for k in range(3):
+        value = low + margin + (high - low - 2 * margin) * k / 2
+        y = place(0, value)[1]
+        body.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width}" y2="{y:.1f}" class="axis"/>')
+        body.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+    if line is not None:
+        y = place(0, line)[1]
+        body.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width}" y2="{y:.1f}" class="wanted"/>')
+    for i, (name, group) in enumerate(groups.items()):
+        tint = f"hsl({(i * 137.5 + 210) % 360:.0f} 60% 50%)"
+        for x, value, words in group:
+            if np.isfinite(value):
+                px, py = place(x, value)
+                body.append(
+                    f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{tint}"><title>{escape(words)}: {value:.4g} {unit}'
+                    "</title></circle>"
+                )
+        x = left + i % 6 * 97
+        body.append(f'<circle cx="{x + 4}" cy="{height - 8}" r="4" fill="{tint}"/>' if i < 6 else "")
+        body.append(f'<text x="{x + 12}" y="{height - 4}">{escape(name)}</text>' if i < 6 else "")
+    return _frame(width, height, body, label)

@@ -86,10 +86,10 @@ def _bit_count(plane: np.ndarray) -> np.ndarray:
 
 
 def _common(product) -> dict[str, Any]:
-    steps = [{k: v for k, v in one.items() if k != "parameters"} for one in product.history]
     return {
         "keywords": {k: product.key(k) for k in _KEYWORDS if product.key(k) is not None},
-        "steps": steps,
+        "steps": product.history,
+        "runs": product.runs,
         "unit": product.sci.get("BUNIT", ""),
     }
 
@@ -102,7 +102,7 @@ def describe_exposure(path: str | Path, output: str | Path) -> None:
     shown = np.where(unusable if unusable.ndim == 2 else unusable[0], np.nan, image)
     _write(
         output,
-        {"file": Path(path).name, **_common(slope), "numbers": exposure_numbers(slope), "picture": picture(shown)},
+        {"file": Path(path).name, **_common(slope), "numbers": exposure_numbers(slope), **_pictures(shown, 1200)},
     )
 
 
@@ -112,7 +112,12 @@ def describe_mosaic(path: str | Path, catalog: str | Path, alignment: str | Path
     content = {"file": Path(path).name, **_common(mosaic), "numbers": mosaic_numbers(mosaic)}
     content["numbers"]["sources"] = _count_rows(Path(catalog))
     content["alignment"] = json.loads(Path(alignment).read_text())
-    _write(output, {**content, "picture": picture(mosaic.data, 1600)})
+    _write(output, {**content, **_pictures(mosaic.data, 2000, 900)})
+
+
+def _pictures(image: np.ndarray, longest: int, small: int = 360) -> dict[str, str]:
+    """Return the picture for the product's own page and a small one for the page of the program."""
+    return {"picture": picture(image, longest), "small": picture(image, small, 75)}
 
 
 def _count_rows(catalog: Path) -> int:
