@@ -28,6 +28,7 @@ from jwstsm.products.names import split_name
 from jwstsm.references import References, Window
 from jwstsm.references.select import keyword_of
 from jwstsm.step import Skipped, Step, load_step
+from jwstsm.superstripes import LAST_STEP, collate, is_superstripe
 
 __all__ = ["Run", "run_steps", "save_products"]
 
@@ -59,6 +60,8 @@ class Run:
 
     def __call__(self, source: str | Path | Product) -> dict[str, Product]:
         """Run all steps; return the products by suffix."""
+        if is_superstripe(source.primary if isinstance(source, Product) else parse_header(source)):
+            return self._walk_superstripes(source)
         if isinstance(source, Product):
             self.references.window = self.references.window or Window.of(source.readout)
             return self._walk({source.suffix: source}, self.steps)
@@ -68,6 +71,24 @@ class Run:
         product = read(source)
         self.references.window = self.references.window or Window.of(product.readout)
         return self._walk({product.suffix: product}, self.steps)
+
+    def _walk_superstripes(self, source: str | Path | Ramp) -> dict[str, Product]:
+        """Take each position of a moving stripe through the first steps, make frames of them, and go on with those."""
+        names = [one.name for one in self.steps]
+        alone = [one.name for one in self.steps if one.scope == "integration"]
+        cut = names.index(LAST_STEP) + 1 if LAST_STEP in names else len(alone)
+        save, self.save = self.save, None
+
+        def correct(ramp: Ramp) -> Ramp:
+            return next(iter(self._walk({ramp.suffix: ramp}, self.steps[:cut]).values()))
+
+        header = source.primary if isinstance(source, Product) else parse_header(source)
+        nints = len(source.data) if isinstance(source, Product) else int(header["NAXIS4"])
+        whole = collate(source if isinstance(source, Product) else Path(source), nints, int(header["SSTR_NST"]), correct)
+        self.save = save
+        if cut and self._saves(self.steps[cut - 1]):
+            self.save(whole, self.steps[cut - 1].name)
+        return self._walk({whole.suffix: whole}, self.steps[cut:])
 
     def _walk(self, state: dict[str, Product], steps: Sequence[Step]) -> dict[str, Product]:
         for one in steps:

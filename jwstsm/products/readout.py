@@ -37,6 +37,8 @@ class Readout:
         Readout directions: 1 is +x, 2 is +y, negative the other way.
     stripes : Stripes or None
         Lines of the detector that a multistripe frame holds.
+    read_times_s : tuple of tuple of float, or None
+        Times of the frames of each group, from the reset, where they are not even.
     """
 
     instrument: str
@@ -65,6 +67,7 @@ class Readout:
     drop_frames3: int = 0
     nresets: int = 1
     stripes: Stripes | None = None
+    read_times_s: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
     def from_product(cls, product) -> Readout:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jwstsm.sim import nirspec
+from jwstsm.sim import multistripe, nirspec
 from jwstsm.sim.detector import Effects
 from jwstsm.sim.sky import Crowd
 
@@ -76,6 +76,7 @@ _QUIET = Effects(ipc=False)
 _BRIGHT = Crowd(
     stars_arcmin2=160.0, galaxies_arcmin2=20.0, star_mag=(13.5, 18.5), galaxy_mag=(16.0, 19.0), separation_arcsec=2.0
 )
+_CLOUD = Crowd(stars_arcmin2=150.0)
 _FAST = {"readpatt": "FASTR1", "ngroups": 12}
 _MRS = {
     "exp_type": "MIR_MRS",
@@ -192,8 +193,13 @@ PRESETS: dict[str, Preset] = {
         crowd=_BRIGHT,
     ),
     "miri_bench": Preset((Observation((("MIRIMAGE", "F1000W"),), readpatt="FASTR1", ngroups=30),), crowd=_BRIGHT),
-} | {
+}
+"""Preset name -> program."""
+PRESETS |= {
     name: Preset((Observation(**fields),), crowd=_BRIGHT, ipc_references=("NRS2",))
     for name, fields in nirspec.PROGRAMS.items()
 }
-"""Preset name -> program."""
+PRESETS |= {
+    name: Preset((Observation(**fields, stripes=True),), crowd=_CLOUD, effects=_QUIET)
+    for name, fields in multistripe.PROGRAMS.items()
+}

@@ -138,7 +138,8 @@ def fit_likely(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: f
     data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
     shape = data.shape[2:]
     readout = ramp.readout
-    sampling = _likely.Sampling.of(readout.read_pattern, readout.frame_time_s, ramp.zeroframe is not None)
+    times, unit = readout.read_times_s or readout.read_pattern, 1.0 if readout.read_times_s else readout.frame_time_s
+    sampling = _likely.Sampling.of(times, unit, ramp.zeroframe is not None)
     ints, space = _planes(ramp, _PLANES | {"chisq": np.float32})
     rate, ratedq = np.empty((5, *shape), np.float32), np.empty(shape, np.uint32)
     n = sampling.table.shape[1]
@@ -187,7 +188,7 @@ def _products(ramp: Ramp, rate: dict, ints: dict, gain_factor: float | None) -> 
     out = {}
     for suffix, arrays in (("rate", rate), ("rateints", ints)):
         inherited = ramp.headers_copy()
-        tables = {"INT_TIMES"} if suffix == "rateints" else set()
+        tables = {"INT_TIMES", "INT_TIMES_STRIPE"} if suffix == "rateints" else set()
         inherited["tables"] = {name: table for name, table in ramp.tables.items() if name in tables}
         product = Slope(**inherited, suffix=suffix, **{name: arrays[name] for name in _PLANES})
         product.sci["BUNIT"] = "DN/s"
@@ -234,7 +235,8 @@ def ramp_fit(
     refs : References
         ``readnoise`` (noise of the difference of two frames [DN]) and ``gain`` [e-/DN], (ny, nx).
     algorithm : {"OLS_C", "LIKELY"}
-        Weighted least squares, or likelihood of the differences (4 groups at least; fewer are fitted by OLS_C).
+        Weighted least squares, or likelihood of the differences (4 groups at least; fewer are fitted by OLS_C). Groups that
+        are not evenly spaced (repeated stripes) are always fitted by LIKELY.
     int_name : str
         No effect: products have the archive's names.
     save_opt : bool
@@ -276,6 +278,9 @@ def ramp_fit(
         log.warning("ramp_fit: firstgroup %s and lastgroup %s leave no groups and are ignored", firstgroup, lastgroup)
     gain, readnoise = refs["gain"].array("SCI"), refs["readnoise"].array("SCI")
     gain_factor = refs["gain"].header(0).get("GAINFACT")
+    if ramp.readout.read_times_s and algorithm != "LIKELY":
+        log.warning("ramp_fit: groups are not evenly spaced; fitted by LIKELY")
+        algorithm = "LIKELY"
     if algorithm == "LIKELY" and ngroups < _likely.MIN_GROUPS:
         log.info("ramp_fit: %d groups are too few for LIKELY; fitted by OLS_C", ngroups)
         algorithm = "OLS_C"
