@@ -52,6 +52,7 @@ include: "rules/guider.smk"
 include: "rules/associations.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"
+include: "rules/wavefront.smk"
 include: "rules/report.smk"
 
 

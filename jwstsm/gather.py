@@ -406,8 +406,8 @@ def _name_association(product, association: Association) -> None:
         product.primary["ASNPOOL"] = ("pool.csv", "Name of the ASN pool")
 
 
-def context_of(snakemake, members: Sequence[str]) -> Context:
-    """Return the context that a rule of ``rules/image3.smk`` declares."""
+def context_of(snakemake, members: Sequence[str], pipeline: str = "image3") -> Context:
+    """Return the context that a rule of stage 3 declares."""
     ensure_kernels()
     set_threads(snakemake.threads)
     named = dict(snakemake.params.association)
@@ -415,10 +415,12 @@ def context_of(snakemake, members: Sequence[str]) -> Context:
     association = Association(named["product"], members, named["acid"], name=named["file"], **sidecars)
     references, lock = load_lock(snakemake.input.references)
     by_pipeline = lock.get("parameters", {})
-    pars = config.merge(by_pipeline.get("", {}), by_pipeline.get("image3", {}))
+    pars = config.merge(by_pipeline.get("", {}), by_pipeline.get(pipeline, {}))
     options = {step: dict(values) for step, values in dict(snakemake.params.options).items()}
     preset = snakemake.params.preset
-    return Context(association, references, options=options, pars=pars, preset=preset, locked=lock["files"])
+    return Context(
+        association, references, options=options, pars=pars, preset=preset, pipeline=pipeline, locked=lock["files"]
+    )
 
 
 def run_association(
@@ -437,7 +439,7 @@ def run_association(
     Parameters
     ----------
     pipeline : str
-        ``image3``.
+        ``image3``, or another pipeline of stage 3 (``wfs-image3`` is handed on).
     path : path
         Association file, its members beside it.
     folder : path
@@ -458,6 +460,10 @@ def run_association(
     from jwstsm.references.lock import lock_exposure
     from jwstsm.references.types import reference_types
 
+    if "resample" not in tables.sequence(pipeline):
+        from jwstsm.wavefront import run_pairs
+
+        return run_pairs(path, folder, options=options, preset=preset, threads=threads, record=record)
     start = time.time()
     set_threads(threads)
     folder = Path(folder)

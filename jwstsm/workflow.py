@@ -20,7 +20,7 @@ from jwstsm import config as configuration
 from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import HeaderCache
-from jwstsm.products.names import split_name
+from jwstsm.products.names import pair_file, split_name
 from jwstsm.references.needs import types_of
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+_PAIRS = "wfs-image3"  # the pipeline that combines pairs
 
 
 def root() -> Path:
@@ -276,17 +278,17 @@ class Plan:
         """Product name -> Level 3 imaging association: ``asn``, ``members`` (exposure names)."""
         out: dict[str, dict] = {}
         for entry in self._of_level(3):
-            if entry["pipeline"] not in tables.sequences():
-                continue
-            for product in entry["products"]:
-                names = [split_name(m["expname"])[0] for m in product["members"] if m["exptype"] == "science"]
+            if entry["pipeline"] == "image3":
+                out |= {p["name"]: _listed(entry, p) for p in entry["products"]}
+        return out
+
     @cached_property
     def pairs(self) -> dict[str, dict]:
         """File stem of a combined wavefront-sensing pair -> its association: ``asn``, ``members``, ``acid``."""
         out: dict[str, dict] = {}
         for entry in self._of_level(3):
-            if entry["pipeline"] == PIPELINE:
-                out |= {product_file(p["name"]).removesuffix(".fits"): _listed(entry, p) for p in entry["products"]}
+            if entry["pipeline"] == _PAIRS:
+                out |= {pair_file(p["name"]).removesuffix(".fits"): _listed(entry, p) for p in entry["products"]}
         return out
 
     def pair_files(self, pair: str) -> list[str]:
@@ -306,11 +308,8 @@ class Plan:
         """Return what the user set for the combination of a pair."""
         first = self.pairs[pair]["members"][0]
         header = self.program.exposures[first].header
-        steps = tables.sequence(PIPELINE)
-        return configuration.options_for(self.program.config, steps, header, pipeline=PIPELINE, exposure=first)
-
-                out[product["name"]] = {"asn": entry, "members": names, "acid": entry["id"]}
-        return out
+        steps = tables.sequence(_PAIRS)
+        return configuration.options_for(self.program.config, steps, header, pipeline=_PAIRS, exposure=first)
 
     @cached_property
     def _products(self) -> dict[tuple[str, str], str]:
@@ -375,6 +374,12 @@ class Plan:
         return (entry for entry in self.index if entry["level"] == level)
 
 
+def _listed(entry: Mapping, product: Mapping) -> dict:
+    """Return the science members of a Level 3 product, as names of exposures, with its association."""
+    names = [split_name(m["expname"])[0] for m in product["members"] if m["exptype"] == "science"]
+    return {"asn": entry, "members": names, "acid": entry["id"]}
+
+
 def _richer(product: Mapping, other: Mapping | None) -> bool:
     """Whether a Level 2 product has more members than another of the same exposure."""
     return other is None or len(product["members"]) > len(other["members"])
@@ -392,10 +397,10 @@ def open_program(content: Mapping[str, Any]) -> Program:
 
 def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
     """Return every product of the stages that are switched on."""
+    plan()  # first, so that jobs are not planned before it is known which references they have
     out = program.stage1_products() if 1 in program.stages else []
     if 2 in program.stages:
         out += plan().image2_products()
-    plan()  # first, so that jobs are not planned before it is known which references they have
     if 3 in program.stages:
         out += plan().image3_products() + [f"stage3/{pair}.fits" for pair in plan().pairs]
     return out
@@ -403,10 +408,10 @@ def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
 
 def described_exposures(program: Program, plan: Callable[[], Plan]) -> list[str]:
     """Return the report's descriptions of the exposures: of the calibrated image where there is one."""
+    plan()
     calibrated = {n for n in plan().level2 if program.image2_kind(n) != "calints"} if 2 in program.stages else set()
     calibrated &= set(program.named("image2"))
     return [f"report/data/{n}_{'cal' if n in calibrated else 'rate'}.json" for n in program.named("detector1")]
-    plan()
 
 
 def described_mosaics(program: Program, plan: Callable[[], Plan]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["split_name"]
+__all__ = ["pair_file", "split_name"]
 
 
 def split_name(path: str | Path) -> tuple[str, str]:
@@ -12,3 +12,8 @@ def split_name(path: str | Path) -> tuple[str, str]:
     stem = Path(path).name.removesuffix(".gz").removesuffix(".fits").removesuffix(".asdf")
     base, _, suffix = stem.rpartition("_")
     return (base, suffix) if base else (stem, "")
+
+
+def pair_file(product: str) -> str:
+    """Return the file name of a combined wavefront-sensing pair, whose product name has a place for the suffix in it."""
+    return product.format(suffix="wfscmb") + ".fits" if "{suffix}" in product else f"{product}_wfscmb.fits"

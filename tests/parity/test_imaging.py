@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from jwstsm.sim.program import simulate_program
+from jwstsm.wcs.footprint import parse_s_region
 from tests.parity.compare import compare_images, compare_ramps, compare_wcs
 from tests.parity.judge import crds_env, needs_judge, run_official, run_ours
 
@@ -128,3 +129,58 @@ def test_catalogs_agree(mosaics):
     assert len(a) == len(b)
     np.testing.assert_allclose(a["xcentroid"], b["xcentroid"], atol=0.01)
     np.testing.assert_allclose(a["aper_total_flux"], b["aper_total_flux"], rtol=0.01)
+
+
+def image3(program, place: str, members: list[Path], pipeline: str = "image3", name: str = "mosaic") -> dict[str, Path]:
+    """Run both packages on copies of calibrated exposures; return their folders."""
+    out = {}
+    for who, run in (("ours", run_ours), ("official", run_official)):
+        out[who] = program[who] / place
+        out[who].mkdir()
+        for cal in members:
+            shutil.copy(cal, out[who] / cal.name)
+        entry = {"name": name, "members": [{"expname": c.name, "exptype": "science"} for c in members]}
+        content = {"asn_type": pipeline, "asn_id": "a3001", "asn_pool": "none", "products": [entry]}
+        (out[who] / "an_asn.json").write_text(json.dumps(content))
+        run(pipeline, out[who] / "an_asn.json", out[who], program["env"])
+    return out
+
+
+def calibrated(program) -> list[Path]:
+    return [program["official"] / f.name.replace("_uncal", "_cal") for f in program["long"]]
+
+
+def test_mosaics_of_a_moving_target_agree(program, tmp_path):
+    members = []
+    for k, cal in enumerate(calibrated(program)):
+        members.append(Path(shutil.copy(cal, tmp_path / cal.name)))
+        with fits.open(members[-1], mode="update") as hdus:
+            hdus[0].header["TARGTYPE"] = "MOVING"
+            hdus["SCI"].header["MT_RA"] = hdus["SCI"].header["RA_REF"] + 0.5 / 3600 * k
+            hdus["SCI"].header["MT_DEC"] = hdus["SCI"].header["DEC_REF"] - 0.3 / 3600 * k
+    made = image3(program, "moving", members)
+    for ours in sorted(made["ours"].glob("*_crf.fits")):
+        check(compare_images(ours, made["official"] / ours.name), LIMITS["images"])
+        assert compare_wcs(ours, made["official"] / ours.name) < LIMITS["wcs_mas"]
+        keys = [fits.getheader(made[w] / ours.name, 1)[k] for w in made for k in ("MT_AVRA", "MT_AVDEC", "S_REGION")]
+        assert keys[:3] == keys[3:]
+    compare_mosaic(made["ours"] / "mosaic_i2d.fits", made["official"] / "mosaic_i2d.fits")
+
+
+def test_wavefront_sensing_pairs_agree(program):
+    name = "pair-nrcblong_{suffix}-01"
+    made = image3(program, "pairs", calibrated(program)[:2], "wfs-image3", name)
+    files = [made[w] / "pair-nrcblong_wfscmb-01.fits" for w in ("ours", "official")]
+    for extension in ("SCI", "ERR", "DQ"):
+        np.testing.assert_array_equal(*(fits.getdata(f, extension) for f in files))
+    assert compare_wcs(*files) < LIMITS["wcs_mas"]
+
+
+def test_outlines_of_mosaics_agree(mosaics):
+    """The corners of S_REGION are the same, in the same order; where the list starts may differ."""
+    corners = [
+        parse_s_region(fits.getheader(mosaics[w] / "mosaic_i2d.fits", "SCI")["S_REGION"])[0] for w in ("ours", "official")
+    ]
+    assert corners[0].shape == corners[1].shape
+    first = np.argmin(np.hypot(*(corners[1] - corners[0][0]).T))
+    np.testing.assert_allclose(np.roll(corners[1], -first, axis=0), corners[0], atol=2e-7)
