@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks import associations, imaging
+from benchmarks import associations, imaging, stage1
 from benchmarks.measure import Measured
 
 
@@ -40,6 +40,7 @@ def main() -> int:
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="jwstsm-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
     rows = imaging.rows(folder, simulate_program, arguments.runs)
+    rows += stage1.rows(folder, simulate_program, arguments.runs)
     if arguments.all:
         rows += associations.rows(folder, arguments.runs)
     text = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}\n\n{table(rows)}\n"

@@ -1,0 +1,72 @@
+"""Stage 1 rows beside near-infrared imaging: detector1 of other instruments and readouts, whole processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.imaging import Case
+from benchmarks.measure import Measured
+
+__all__ = ["CASES", "rows"]
+
+
+class Row(NamedTuple):
+    """One input of detector1 and what both packages do with it.
+
+    Attributes
+    ----------
+    what : str
+        Words in the table.
+    preset : str
+        Simulated program; its first exposure is taken.
+    changes : dict
+        Fields of its observations to replace.
+    steps : dict
+        Step parameters, the same for both packages.
+    """
+
+    what: str
+    preset: str
+    changes: dict
+    steps: dict
+
+
+# operations run emicorr and leave refpix out; both are said here, because the simulated context has no such parameter file
+_MIRI = {"emicorr": {"skip": False}, "refpix": {"skip": True}}
+_MIRI_SERIES = _MIRI | {"lastframe": {"skip": False}, "rscd": {"skip": False}}
+
+CASES = (
+    Row("detector1, MIRI imager, 1032 x 1024 x 30 groups", "miri_bench", {}, _MIRI),
+    Row("detector1, MIRI imager, 30 groups, showers", "miri_bench", {}, _MIRI | {"jump": {"find_showers": True}}),
+    Row("detector1, MIRI prism series, 100 integrations of 12 groups", "miri_prism", {"nints": 100}, _MIRI_SERIES),
+)
+
+
+def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Measured, Measured]]:
+    """Return ``(what, ours, official)`` of the rows of :data:`CASES`.
+
+    Parameters
+    ----------
+    folder : Path
+        Scratch folder.
+    simulate : callable
+        ``simulate(folder, preset=..., **changes)`` makes a program.
+    count : int
+        Runs of ours to take the best of; the official package runs once per row.
+    """
+    out = []
+    for row in CASES:
+        case = Case(folder / row.preset)
+        if not (case.folder / "uncal").exists():
+            simulate(case.folder, preset=row.preset, **row.changes)
+        uncal = sorted((case.folder / "uncal").glob("*_uncal.fits"))[0]
+        options = []
+        for step, values in row.steps.items():
+            for name, value in values.items():
+                options += [f"--{step}.{name}", json.dumps(value)]
+        ours = case.ours("detector1", uncal, count, *options)
+        out.append((row.what, ours, case.official("detector1", uncal, 1, row.steps)))
+    return out
