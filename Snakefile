@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+from jwstsm.outcome import say_outcome
 from jwstsm.workflow import (
     clear_stale_lock,
     described_exposures,
@@ -72,3 +73,11 @@ rule stage3:
     """Mosaics and catalogs."""
     input:
         lambda wildcards: plan().image3_products(),
+
+
+onsuccess:
+    say_outcome(log, True, {"exposures": len(program.exposures)})
+
+
+onerror:
+    say_outcome(log, False, {})

@@ -18,6 +18,7 @@ from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.drizzle import KERNELS, Coadd, context_planes
 from jwstsm.core.frames import Frame
+from jwstsm.core.progress import told
 from jwstsm.errors import InputError
 
 __all__ = [
@@ -306,7 +307,7 @@ def resample_frames(
     mode = options.variance or "official"
     channels = 2 + options.nvar * (1 if mode == "exact" else 2)
     height = tile_rows(window.nx, channels, tile_bytes)
-    for start in range(0, window.ny, height):
+    for start in told(range(0, window.ny, height), "tiles of the mosaic"):
         tile = Window(window.x0, window.y0 + start, window.nx, min(height, window.ny - start))
         coadd = Coadd(
             tile.shape,

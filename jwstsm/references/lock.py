@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jwstsm import tables
+from jwstsm.core.progress import told
 from jwstsm.errors import JwstsmError, ReferenceError_
 from jwstsm.files import write_if_changed
 from jwstsm.headers import HeaderCache
@@ -153,7 +154,7 @@ def lock_program(
     headers, errors = HeaderCache().get(uncal)
     sums = Sums()
     contents: list[dict[str, Any]] = []
-    for source in uncal:
+    for source in told(list(uncal), "references of exposures selected"):
         name = split_name(source)[0]
         content: dict[str, Any] = {"exposure": name, "context": selector.context, "files": {}, "parameters": {}}
         try:

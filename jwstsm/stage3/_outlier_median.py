@@ -18,6 +18,7 @@ from astropy.io import fits
 
 from jwstsm.core import scratch
 from jwstsm.core.frames import Frame, groups
+from jwstsm.core.progress import told
 from jwstsm.core.resample import Drizzling, Window, read_weight, resample_frames
 from jwstsm.core.stats import clipped_moments
 from jwstsm.errors import InputError
@@ -129,7 +130,7 @@ def median_of_groups(frames: Sequence[Frame], grid: Grid, options: Drizzling, ma
     MedianImage
     """
     stacked, held = [], 0
-    for name, members in groups(frames).items():
+    for name, members in told(list(groups(frames).items()), "exposures resampled for the median"):
         chosen = [frames[k] for k in members]
         projections = [PixelMap(f.wcs, grid.wcs, f.shape) for f in chosen]
         window = reach(projections, grid.shape)
@@ -158,7 +159,7 @@ def median_of_images(frames: Sequence[Frame], options: Drizzling, maskpt: float)
     """
     shape = frames[0].shape
     stacked, held = [], 0
-    for frame in frames:
+    for frame in told(frames, "exposures read for the median"):
         if frame.shape != shape:
             raise InputError(f"{frame.name} is {frame.shape} but {frames[0].name} is {shape}: resample_data must be true")
         held += 4 * shape[0] * shape[1]
