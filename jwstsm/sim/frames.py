@@ -8,6 +8,7 @@ import numpy as np
 
 from jwstsm.sim import interleaving
 from jwstsm.sim.exposing import Pixels, Readout
+from jwstsm.sim.multistripe import take_lines
 
 __all__ = ["frame_shape", "lay_out", "pick_lines"]
 
@@ -20,11 +21,7 @@ def pick_lines(plane: np.ndarray, pixels: Pixels) -> np.ndarray:
     stripes, row = pixels.readout.stripes, pixels.chip.row
     if stripes.count:
         stripes = dataclasses.replace(stripes, position=pixels.integration % stripes.count)
-    axis = 0 if abs(row.slow_axis) == 2 else 1
-    lines = stripes.lines()
-    if row.slow_axis < 0:
-        lines = plane.shape[axis] - 1 - lines[::-1]
-    return np.take(plane, lines, axis=axis)
+    return take_lines(plane, stripes.lines(), row.slow_axis)
 
 
 def frame_shape(readout: Readout, pixels: Pixels) -> tuple[int, int]:

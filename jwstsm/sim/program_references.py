@@ -130,6 +130,9 @@ def _setup(task, tasks: list, preset) -> Setup:
     same = [t.spec for t in tasks if t.spec.row == spec.row and t.region == task.region]
     frames = max(s.readout.ngroups * (s.readout.nframes + s.readout.groupgap) for s in same)
     views = _views(tasks, spec.row.instrument)
+    stripes = spec.readout.stripes
+    if stripes is not None and stripes.count:
+        frames *= stripes.repeats  # each becomes a group
     return Setup(
         chip,
         spec.camera,
@@ -142,6 +145,7 @@ def _setup(task, tasks: list, preset) -> Setup:
         preset.effects,
         spec.exp_type,
         tuple(views.items()),
+        stripes,
     )
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from jwstsm.core import dq
+from jwstsm.products.stripes import Stripes
 from jwstsm.sim.chip import Chip
 from jwstsm.sim.crds_cache import PARKEYS
 from jwstsm.sim.detector import Effects
 from jwstsm.sim.geometry import ARCSEC, Camera
 from jwstsm.sim.instruments import DETECTORS, FILTERS, INSTRUMENTS, FilterRow, InstrumentRow
+from jwstsm.sim.multistripe import cut_lines
 from jwstsm.sim.optics import filter_spread, flat_field
 from jwstsm.sim.psf import encircled_energy
 from jwstsm.sim.reference_files import dq_hdus, reference_header, write_asdf, write_fits
@@ -46,6 +48,8 @@ class Setup:
     exp_type: str
     views: tuple[tuple[FilterRow, Camera], ...] = ()
     """Every filter of the program with a camera it is seen through."""
+    stripes: Stripes | None = None
+    """Lines that are read, where that is not all of them."""
 
     @property
     def instrument(self) -> str:
@@ -123,7 +127,11 @@ def write_dark(setup: Setup, path: Path) -> Path:
     """Dark ramp in single frames [DN]."""
     chip, frame = setup.chip, setup.frame_s
     current = (chip.dark / chip.gain).astype(np.float32) if setup.effects.dark else np.zeros_like(chip.dark)
-    ramp = np.empty((setup.frames, *chip.region.shape), np.float32)
+    flags = setup.flags("HOT", "WARM")
+    if setup.stripes is not None:
+        # unlike other references it is not cut out of a full frame
+        current, flags = (cut_lines(plane, setup.stripes, chip.row.slow_axis) for plane in (current, flags))
+    ramp = np.empty((setup.frames, *current.shape), np.float32)
     for k in range(setup.frames):
         np.multiply(current, np.float32((k + 1) * frame), out=ramp[k])
     header = setup.header(
@@ -140,7 +148,8 @@ def write_dark(setup: Setup, path: Path) -> Path:
         TGROUP=frame,
         AVDRKCUR=chip.row.dark_e_s if setup.effects.dark and chip.row.channel == "LONG" else None,
     )
-    return write_fits(path, header, ("SCI", ramp), *dq_hdus(setup.flags("HOT", "WARM"), "dark"))
+    header["SUBSIZE1"], header["SUBSIZE2"] = current.shape[::-1]
+    return write_fits(path, header, ("SCI", ramp), *dq_hdus(flags, "dark"))
 
 
 def write_linearity(setup: Setup, path: Path) -> Path:
