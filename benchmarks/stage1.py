@@ -42,6 +42,8 @@ CASES = (
     Row("detector1, MIRI imager, 1032 x 1024 x 30 groups", "miri_bench", {}, _MIRI),
     Row("detector1, MIRI imager, 30 groups, showers", "miri_bench", {}, _MIRI | {"jump": {"find_showers": True}}),
     Row("detector1, MIRI prism series, 100 integrations of 12 groups", "miri_prism", {"nints": 100}, _MIRI_SERIES),
+    Row("detector1, NIRSpec IRS2, 3200 x 2048 x 10 groups", "nirspec_bench", {}, {}),
+    Row("detector1, NIRSpec SUB512 series, 100 integrations of 10 groups", "nirspec_series", {}, {}),
 )
 
 
