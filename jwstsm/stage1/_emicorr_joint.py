@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.scratch import allocate
 from jwstsm.core.stats import median
@@ -343,11 +344,13 @@ def remove_wave_inplace(
 def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, blocks, release):
     """Return the coefficients of all integrations, (2, trials, nints), and how many pixels each rests on."""
     nints, ngroups, ny, nx = data.shape
-    scatter = allocate((nints, ny, nx), np.float32)
+    scatter = allocate((nints, ny, nx), np.float32, scratch.in_memory_limit() // 8)
     for i0, i1 in blocks():
         scatter_of_ramps(data[i0:i1], scatter[i0:i1])
         release()
+        scratch.release(scatter)
     limit = _QUIET * _median(scatter)
+    scratch.release(scatter)
     index = (phase * spline.size).astype(np.int32)
     usable = pixeldq == 0
     for k in _BAD_COLUMNS:
@@ -363,6 +366,7 @@ def _coefficients(data, pixeldq, spline: WaveSpline, phase, group_step: float, b
         pixels[i0:i1] = counts.sum(axis=1)
         out[:, :, i0:i1] = trial_coefficients(sums, counts, spline.steps, group_step, _TRIALS)
         release()
+        scratch.release(scatter)
     return out, pixels
 
 
