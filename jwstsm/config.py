@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "steps": {},
     "overrides": [],
     "asn": {},
+    "archive": {},
 }
 
 
@@ -111,6 +112,7 @@ def check(content: Mapping[str, Any], where: str = "config.yaml") -> dict:
             f"{where}: crds: lock is {crds['lock']}, which every run writes anew; "
             "copy it out of the folder references, or make one with 'jwstsm refs lock'"
         )
+    out["archive"] = _check_archive(out["archive"], f"{where}: archive")
     if not isinstance(out["stages"], list) or not set(out["stages"]) <= {1, 2, 3}:
         raise ConfigError(f"{where}: 'stages' is {out['stages']!r} but must be a list of 1, 2 and 3")
     if out["preset"] not in preset_names():
@@ -121,6 +123,24 @@ def check(content: Mapping[str, Any], where: str = "config.yaml") -> dict:
     out["overrides"] = [
         _check_override(entry, f"{where}: overrides[{i}]") for i, entry in enumerate(out["overrides"] or [])
     ]
+    return out
+
+
+def _check_archive(content: Any, where: str) -> dict[str, Any]:
+    """Check the section that says what ``snakemake fetch`` downloads; empty if it does nothing."""
+    known: dict[str, Any] = {"proposal": None, "observations": [], "match": [], "folder": "uncal"}
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{where}: must be a mapping such as {{proposal: 1234, observations: [1, 2]}}")
+    for key in content:
+        _known(key, known, f"{where}: key")
+    if not content:
+        return {}
+    out = {**known, **content}
+    out["match"] = [out["match"]] if isinstance(out["match"], str) else out["match"]
+    if not isinstance(out["proposal"], int):
+        raise ConfigError(f"{where}: 'proposal' is {out['proposal']!r} but must be the number of a proposal")
+    if not isinstance(out["observations"], list) or not all(isinstance(n, int) for n in out["observations"]):
+        raise ConfigError(f"{where}: 'observations' is {out['observations']!r} but must be a list of numbers")
     return out
 
 

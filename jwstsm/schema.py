@@ -85,6 +85,16 @@ def config_schema() -> dict:
                 },
             },
             "asn": associations.SCHEMA,
+            "archive": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "proposal": {"type": "integer", "description": "Number of the proposal."},
+                    "observations": {"type": "array", "items": {"type": "integer"}, "description": "Only these."},
+                    "match": {"type": ["string", "array"], "description": "Patterns of file names, only these."},
+                    "folder": {"type": "string", "description": "Where the files go."},
+                },
+            },
         },
     }
 
@@ -122,6 +132,12 @@ overrides: []
 
 # Associations: your own files, and small edits of the generated ones (see README).
 asn: {}
+
+# Archive: what `snakemake fetch` downloads from MAST into uncal/. Empty: nothing is fetched.
+archive: {}
+#  proposal: 1234
+#  observations: [1, 2]
+#  match: ["*nrcb*"]
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from jwstsm.archive.download import Result, download_all
 from jwstsm.archive.listing import choose, list_uncal
 from jwstsm.archive.web import SERVER, Web
-from jwstsm.errors import InputError
+from jwstsm.errors import ConfigError, InputError
 
 __all__ = ["add_parser", "fetch_program"]
 
@@ -72,18 +72,29 @@ def _summary(results: list[Result], folder: Path) -> int:
     return int(count["failed"] > 0)
 
 
-def fetch_program(settings: Mapping[str, Any], folder: str | Path, server: str | None = None) -> None:
+def fetch_program(settings: Mapping[str, Any], server: str | None = None) -> None:
     """Fetch what the section ``archive`` of a configuration asks for.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``proposal``, ``observations``, ``match`` and ``folder``.
+    server : str, optional
+        Default MAST, or ``MAST_SERVER_URL``.
 
     Raises
     ------
+    ConfigError
+        If it asks for nothing.
     InputError
         If a file could not be had, with the reason of each.
     """
+    if not settings:
+        raise ConfigError("config.yaml: archive: is empty, so there is nothing to fetch; name a proposal there")
     web = Web(server or os.environ.get("MAST_SERVER_URL", SERVER))
     files = choose(list_uncal(web, settings["proposal"]), settings["observations"], settings["match"])
     if not files:
         raise InputError(f"proposal {settings['proposal']} has no uncal files that observations and match take")
-    failed = [r.reason for r in download_all(web, files, folder) if r.status == "failed"]
+    failed = [r.reason for r in download_all(web, files, settings["folder"]) if r.status == "failed"]
     if failed:
         raise InputError("not everything could be fetched:\n  " + "\n  ".join(failed) + "\n  the same command goes on")

@@ -208,10 +208,10 @@ def test_the_command_lists_and_fetches(mast, tmp_path, capsys):
 
 
 def test_the_workflow_fetches_what_the_configuration_asks_for_or_says_what_is_missing(mast, tmp_path):
-    settings = {"proposal": 1234, "observations": [1], "match": []}
+    settings = {"proposal": 1234, "observations": [1], "match": [], "folder": str(tmp_path)}
     mast.refuse = {NAMES[0]: [404]}
     with pytest.raises(InputError, match="not everything could be fetched") as error:
-        fetch_program(settings, tmp_path, mast.url)
+        fetch_program(settings, mast.url)
     assert NAMES[0] in str(error.value) or "HTTP 404" in str(error.value)
-    fetch_program(settings, tmp_path, mast.url)
+    fetch_program(settings, mast.url)
     assert sums(tmp_path) == right(mast, NAMES[:4])
