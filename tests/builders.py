@@ -94,6 +94,9 @@ class FakeReference:
         """Return the tree."""
         return self.tree
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def has(self, ext: str) -> bool:
         """Whether there is such an entry."""
         return ext in self._content

@@ -95,6 +95,7 @@ def _weights(reference) -> tuple[Weights | None, dict[str, np.ndarray] | None]:
             records = reference.table("DQ")
             table = {name.lower(): np.array(records[name], np.int64) for name in records.dtype.names}
         _READ[reference] = weights_from_table(reference.table("IRS2")), table
+        reference.close()  # its 93 MB stay mapped otherwise
     return _READ[reference]
 
 

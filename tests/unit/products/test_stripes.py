@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from jwstsm.errors import InputError
 from jwstsm.products.stripes import Stripes
-from jwstsm.references import Window
+from jwstsm.references import ReferenceFile, Window
 from tests.builders import make_ramp
 
 NAMES = ("MSTR_RD1", "MSTR_SK1", "MSTR_RD2", "MSTR_SK2", "MSTR_RPT", "MSTR_ILV", "SSTR_STP", "SSTR_NST")
@@ -60,3 +61,15 @@ def test_references_are_cut_to_the_lines_in_the_direction_of_the_file():
     ):
         ramp = make_ramp(1, 1, 7, 8, FASTAXIS=1, SLOWAXIS=slowaxis, SUBSTRT2=start, **header)
         np.testing.assert_array_equal(Window.of(ramp.readout).lines, expected)
+
+
+def test_reference_arrays_hold_the_lines_of_the_frame_and_files_in_its_shape_are_taken_whole(tmp_path):
+    header = dict(zip(NAMES, (1, 2, 3, 4, 0, 0, 0, 0), strict=True))
+    window = Window.of(make_ramp(1, 1, 7, 8, FASTAXIS=1, SLOWAXIS=2, SUBSTRT1=5, **header).readout)
+    full = np.arange(2048, dtype="f4")[:, None] * np.ones(16, "f4") + np.arange(16, dtype="f4") / 100
+    primary = fits.PrimaryHDU()
+    fits.HDUList([primary, fits.ImageHDU(full, name="SCI")]).writeto(tmp_path / "full.fits")
+    found = ReferenceFile(tmp_path / "full.fits", "gain", window).array("SCI")
+    np.testing.assert_allclose(found, full[[0, 3, 4, 5, 10, 11, 12], 4:12])
+    fits.HDUList([primary, fits.ImageHDU(np.ones((2, 7, 8), "f4"), name="SCI")]).writeto(tmp_path / "cut.fits")
+    assert ReferenceFile(tmp_path / "cut.fits", "dark", window).array("SCI").shape == (2, 7, 8)
