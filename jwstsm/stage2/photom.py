@@ -33,11 +33,14 @@ class Selection(NamedTuple):
     """The same for columns that only newer references have."""
     fallback: dict[str, str] = {}  # noqa: RUF012
     """Values that stand for any where no row has the exposure's own."""
+    per_integration: bool = True
+    """Whether images per integration are converted too."""
 
 
 SELECTIONS = {
     "NIRCAM": Selection({"filter": "FILTER", "pupil": "PUPIL"}, {"subarray": "SUBARRAY"}),
-    "NIRISS": Selection({"filter": "FILTER", "pupil": "PUPIL"}),
+    # interferograms are compared with one another: they stay count rates
+    "NIRISS": Selection({"filter": "FILTER", "pupil": "PUPIL"}, per_integration=False),
     "MIRI": Selection({"filter": "FILTER", "subarray": "SUBARRAY"}, fallback={"subarray": "GENERIC"}),
     "FGS": Selection({}),
 }
@@ -218,6 +221,7 @@ def photom(
     S' = S c / t with the factor c of the reference (``PHOTMJSR`` is c / t) and the relative throughput
     t = (1 - loss days / 365) x (A exp(-days / tau) + const) x year1value ((days + soft) / (365 + soft))^alpha, each
     only where the reference has its table, days from its own zero point to the middle of the exposure (``EXPMID``).
+    Images per integration of NIRISS (interferometry) are not converted; they get pixel areas only.
     Variances take the square. Reads DO_NOT_USE: pixels that are NaN in one plane or flagged become both in all.
 
     Differs from the official step where the table has no row for the exposure: the status is SKIPPED (there: COMPLETE
@@ -237,13 +241,17 @@ def photom(
     if row is None:
         words = ", ".join(str(slope.key(k, "")) for k in SELECTIONS[slope.key("INSTRUME")].columns.values())
         return Skipped(slope, f"{reference.name} has no row for {words}")
+    area, sizes = _pixel_area(refs, reference)
+    if slope.data.ndim == 3 and not SELECTIONS[slope.key("INSTRUME")].per_integration:
+        slope.area = None if area is None else area.array("SCI")
+        _write_sizes(slope, sizes)
+        return Skipped(slope, "images per integration of this instrument stay in DN/s")
     factor = float(table[_columns(table)["photmjsr"]][row])
     if apply_time_correction and any(reference.has(name) for name in TIME_DEPENDENCE):
         midtime = slope.require("EXPMID")
         if not isinstance(midtime, (int, float)):
             raise InputError(f"{slope.name}: keyword EXPMID is {midtime!r}, not a date [MJD]; correct the header")
         factor /= throughput(reference, row, len(table), float(midtime))
-    area, sizes = _pixel_area(refs, reference)
     if area is not None:
         slope.area = area.array("SCI")
     scale_planes(slope, 1.0 / factor if inverse else factor)
@@ -251,13 +259,17 @@ def photom(
     return slope
 
 
+def _write_sizes(slope: Slope, sizes: dict[str, float]) -> None:
+    comments = {"PIXAR_SR": "[sr] nominal pixel area", "PIXAR_A2": "[arcsec2] nominal pixel area"}
+    for keyword, value in sizes.items():
+        slope.sci[keyword] = (value, comments[keyword])
+
+
 def _write_keywords(slope: Slope, factor: float, sizes: dict[str, float], unit: str) -> None:
     header = slope.sci
     header["PHOTMJSR"] = (factor, "[MJy/sr] flux density producing 1 cps")
     header["PHOTUJA2"] = (factor * MJSR_TO_UJA2, "[uJy/arcsec2] flux density producing 1 cps")
-    comments = {"PIXAR_SR": "[sr] nominal pixel area", "PIXAR_A2": "[arcsec2] nominal pixel area"}
-    for keyword, value in sizes.items():
-        header[keyword] = (value, comments[keyword])
+    _write_sizes(slope, sizes)
     header["BUNIT"] = (unit, "physical units of the array values")
     if "ERR" in slope.headers:
         slope.headers["ERR"]["BUNIT"] = (unit, "physical units of the array values")

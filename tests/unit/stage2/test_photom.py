@@ -71,6 +71,16 @@ def test_miri_falls_back_on_the_generic_subarray():
         assert slope.sci["PHOTMJSR"] == factor
 
 
+def test_interferograms_stay_count_rates_and_get_pixel_areas():
+    slope = make_slope(3, 4, 2, value=8.0, INSTRUME="NIRISS", EXP_TYPE="NIS_AMI")
+    out = photom(slope, references(area={"SCI": np.full((3, 4), 1.5), "header": {"PIXAR_SR": 9e-14, "PIXAR_A2": 0.004}}))
+    assert isinstance(out, Skipped)
+    np.testing.assert_array_equal(slope.data, 8.0)
+    np.testing.assert_array_equal(slope.area, 1.5)
+    assert slope.sci["PIXAR_SR"] == 9e-14
+    assert "PHOTMJSR" not in slope.sci
+
+
 def test_fgs_has_one_row():
     slope = make_slope(2, 2, INSTRUME="FGS")
     photom(slope, references([(0.75, 0.1)], [("photmjsr", "f4"), ("uncertainty", "f4")]))
