@@ -37,6 +37,7 @@ localrules:
     stage1,
     stage2,
     stage3,
+    fetch,
     references,
     associations,
 
@@ -47,6 +48,7 @@ rule all:
         "report/index.html",
 
 
+include: "rules/archive.smk"
 include: "rules/references.smk"
 include: "rules/detector1.smk"
 include: "rules/guider.smk"

@@ -107,7 +107,7 @@ class Program:
         patterns = self.config["uncal"]
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         files = sorted({f for p in patterns for f in glob.glob(os.path.expanduser(p), recursive=True)})
-        if not files:
+        if not files and not self.config["archive"]:
             raise ConfigError(
                 f"no file matches uncal: {', '.join(patterns)} in {os.getcwd()}; put *_uncal.fits files there, "
                 "correct 'uncal' in config.yaml, or make an example with 'jwstsm demo'"
@@ -397,6 +397,8 @@ def open_program(content: Mapping[str, Any]) -> Program:
 
 def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
     """Return every product of the stages that are switched on."""
+    if not program.exposures:
+        raise InputError("there are no uncal files yet; 'snakemake fetch' downloads what config.yaml: archive asks for")
     plan()  # first, so that jobs are not planned before it is known which references they have
     out = program.stage1_products() if 1 in program.stages else []
     if 2 in program.stages:
