@@ -8,11 +8,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from jwstsm.outcome import say_outcome
+from jwstsm.running import clear_stale_lock, note_running
 from jwstsm.workflow import (
-    clear_stale_lock,
     described_exposures,
     described_mosaics,
-    note_running,
     open_program,
     targets,
 )

@@ -121,12 +121,13 @@ def _init(arguments) -> None:
     (folder / "uncal").mkdir(parents=True, exist_ok=True)
     write_config(config, arguments.context, arguments.crds_path, arguments.crds_server)
     (folder / "Snakefile").write_text(_SNAKEFILE)
-    profile = folder / "profiles" / "default" / "config.yaml"
-    profile.parent.mkdir(parents=True, exist_ok=True)
-    if not profile.exists() or arguments.force:
-        profile.write_text((root() / "profiles" / "default" / "config.yaml").read_text())
+    for name in ("default", "slurm"):
+        profile = folder / "profiles" / name / "config.yaml"
+        profile.parent.mkdir(parents=True, exist_ok=True)
+        if not profile.exists() or arguments.force:
+            profile.write_text((root() / "profiles" / name / "config.yaml").read_text())
     sys.stdout.write(
-        f"wrote {config}, Snakefile and profiles/default\n"
+        f"wrote {config}, Snakefile and profiles (this computer, SLURM)\n"
         f"put *_uncal.fits files into {folder / 'uncal'}, then: cd {folder} && snakemake --cores 4\n"
     )
 

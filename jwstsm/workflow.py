@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +26,8 @@ __all__ = [
     "Exposure",
     "Plan",
     "Program",
-    "clear_stale_lock",
     "described_exposures",
     "described_mosaics",
-    "note_running",
     "open_program",
     "root",
     "snakefile",
@@ -162,6 +159,35 @@ class Program:
             for pipeline in one.pipelines[:1]:
                 out += [f"stage1/{one.name}_{suffix}.fits" for suffix in tables.sequences()[pipeline]["products"]]
         return out
+
+    @cached_property
+    def handed_on(self) -> dict[str, str]:
+        """Exposure -> the one before it on the same detector (or nothing): those whose persistence is handed on.
+
+        Only exposures for which the step persistence is switched on, with a length of its windows.
+        """
+        chains: dict[tuple, list[tuple]] = {}
+        for one in self.exposures.values():
+            if one.type and "detector1" in one.pipelines and self._hands_on(one):
+                header = one.header
+                when = (float(header.get("EXPSTART", 0.0)), int(header.get("INTSTART", 1) or 1), one.name)
+                chains.setdefault((header.get("INSTRUME"), header.get("DETECTOR")), []).append(when)
+        out: dict[str, str] = {}
+        for chain in chains.values():
+            names = [name for _, _, name in sorted(chain)]
+            out |= dict(zip(names, ["", *names[:-1]], strict=True))
+        return out
+
+    def _hands_on(self, one: Exposure) -> bool:
+        """Whether the persistence of an exposure is followed into the next one."""
+        below, above = configuration.preset_options(self.config["preset"], one.header, "detector1")
+        found = configuration.merge(below, above, self.options("detector1", one.name)).get("persistence", {})
+        return found.get("skip") is False and found.get("persistence_time") is not None
+
+    def windows_before(self, exposure: str) -> list[str]:
+        """Return the file with the persistence that the exposure before leaves, if there is one before."""
+        before = self.handed_on[exposure]
+        return [f"stage1/{before}_persistence.asdf"] if before else []
 
     def image2_kind(self, exposure: str) -> str:
         """Return what image2 makes of an exposure: ``both`` (cal and i2d), ``cal`` or ``calints``."""
@@ -419,44 +445,3 @@ def described_exposures(program: Program, plan: Callable[[], Plan]) -> list[str]
 def described_mosaics(program: Program, plan: Callable[[], Plan]) -> list[str]:
     """Return the report's descriptions of the mosaics."""
     return [f"report/data/{name}_i2d.json" for name in plan().mosaics] if 3 in program.stages else []
-
-
-def _owner(folder: Path) -> tuple[int, bool] | None:
-    """Return process number and whether it lives, of the run that was noted on this host; None if there is no note."""
-    try:
-        note = json.loads((folder / ".jwstsm" / "running.json").read_text())
-        if note["host"] != socket.gethostname():
-            return None
-        os.kill(note["pid"], 0)
-    except ProcessLookupError:
-        return note["pid"], False
-    except (OSError, ValueError, KeyError):
-        return None
-    return note["pid"], True
-
-
-def clear_stale_lock(folder: str | Path = ".") -> bool:
-    """Remove a lock that a killed Snakemake left in a program directory; return whether there was one.
-
-    The workflow notes host and process when it starts (:func:`note_running`). A lock is removed only if that process ran on
-    this host and is gone.
-    """
-    folder = Path(folder)
-    owner = _owner(folder)
-    locks = list((folder / ".snakemake" / "locks").glob("*"))
-    if not locks or owner is None or owner[1]:
-        return False
-    for lock in locks:
-        lock.unlink(missing_ok=True)
-    return True
-
-
-def note_running(folder: str | Path = ".") -> None:
-    """Note that this process runs the workflow in a program directory, unless another one that lives does."""
-    folder = Path(folder)
-    owner = _owner(folder)
-    if owner is not None and owner[1]:
-        return
-    note = folder / ".jwstsm" / "running.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))

@@ -11,6 +11,10 @@ rule detector1:
         "logs/detector1/{exposure}.log",
     benchmark:
         "benchmarks/detector1/{exposure}.tsv"
+    wildcard_constraints:
+        exposure=program.pattern(
+            [n for n in program.exposures if n not in program.handed_on]
+        ),
     conda:
         "../envs/jwstsm.yaml"
     threads: 2
@@ -24,3 +28,18 @@ rule detector1:
         options=lambda wildcards: program.options("detector1", wildcards.exposure),
     script:
         "../scripts/detector1.py"
+
+
+use rule detector1 as detector1_in_turn with:
+    # the exposures of a detector one after the other: each hands on the persistence that it leaves
+    input:
+        uncal=lambda wildcards: program.uncal(wildcards.exposure),
+        references=lambda wildcards: locked(wildcards.exposure),
+        windows=lambda wildcards: program.windows_before(wildcards.exposure),
+    output:
+        rate="stage1/{exposure}_rate.fits",
+        rateints="stage1/{exposure}_rateints.fits",
+        windows="stage1/{exposure}_persistence.asdf",
+        record="logs/detector1/{exposure}.json",
+    wildcard_constraints:
+        exposure=program.pattern(program.handed_on),

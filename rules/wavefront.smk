@@ -5,12 +5,12 @@ rule wfs_combine:
         references=lambda wildcards: plan().pair_lock(wildcards.pair),
     output:
         "stage3/{pair}.fits",
-    wildcard_constraints:
-        pair="jw[^/]*_wfscmb[^/]*",
     log:
         "logs/wfs_combine/{pair}.log",
     benchmark:
         "benchmarks/wfs_combine/{pair}.tsv"
+    wildcard_constraints:
+        pair="jw[^/]*_wfscmb[^/]*",
     conda:
         "../envs/jwstsm.yaml"
     resources:

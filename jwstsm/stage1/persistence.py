@@ -142,7 +142,8 @@ def persistence(
             )
         ramp.release()
     if save_persistence:
-        write_windows(save_persistence, detector, windows, persistence_time, ramp.name, corner)
+        outside = windows_outside(persistence_array_file, detector, (ny, nx), persistence_time, corner, starts[0])
+        write_windows(save_persistence, detector, windows, persistence_time, ramp.name, corner, outside)
     return ramp
 
 
@@ -178,22 +179,47 @@ def read_windows(
         a file of the official step does not say its corner and is taken as it is.
     """
     windows = np.zeros(shape)
+    rows, columns, values, inside = _entries(path, detector, shape, length_s, corner)
+    windows[rows[inside], columns[inside]] = values[inside]
+    return windows
+
+
+def windows_outside(
+    path: str | Path | None,
+    detector: str,
+    shape: tuple[int, int],
+    length_s: int,
+    corner: tuple[int, int] | None,
+    start_s: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, columns and ends of the windows that lie outside this exposure and are open when it starts.
+
+    They are handed on to a later, larger exposure. Other parameters as in :func:`read_windows`.
+    """
+    rows, columns, values, inside = _entries(path, detector, shape, length_s, corner)
+    carried = ~inside & (values > start_s)
+    return rows[carried], columns[carried], values[carried]
+
+
+def _entries(path, detector, shape, length_s, corner) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, columns (0-based in this exposure) and ends of a file's windows, and which are inside of it."""
+    none = np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros(0, bool)
     if not path or not Path(path).exists():
         if path:
             log.info("%s does not exist: no persistence comes from earlier exposures", path)
-        return windows
+        return none
     entry = asdftext.load(Path(path)).get(detector)
     if entry is None:
         log.info("%s has no entry for %s", path, detector)
-    elif entry["pers_time"] != length_s:
+        return none
+    if entry["pers_time"] != length_s:
         log.warning("%s: windows are %s s long, not %s s; they are not used", path, entry["pers_time"], length_s)
-    else:
-        rows, columns = (np.asarray(entry[k], int) for k in ("rows", "cols"))
-        if corner is not None and "corner" in entry:
-            columns, rows = columns + (entry["corner"][0] - corner[0]), rows + (entry["corner"][1] - corner[1])
-        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-        windows[rows[inside], columns[inside]] = np.asarray(entry["vals"], float)[inside]
-    return windows
+        return none
+    rows, columns = (np.asarray(entry[k], int) for k in ("rows", "cols"))
+    if corner is not None and "corner" in entry:
+        columns, rows = columns + (entry["corner"][0] - corner[0]), rows + (entry["corner"][1] - corner[1])
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows, columns, np.asarray(entry["vals"], float), inside
 
 
 def write_windows(
@@ -203,12 +229,18 @@ def write_windows(
     length_s: int,
     exposure: str,
     corner: tuple[int, int] | None = None,
+    outside: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> None:
-    """Write the open windows of a detector into a file, beside those of other detectors (see :func:`read_windows`)."""
+    """Write the open windows of a detector into a file, beside those of other detectors (see :func:`read_windows`).
+
+    ``outside`` has rows, columns and ends of windows that this exposure, a subarray, did not read.
+    """
     path = Path(path).with_suffix(".asdf")
     tree = asdftext.load(path) if path.exists() else {}
     rows, columns = np.nonzero(windows)
     values = windows[rows, columns]
+    if outside is not None:
+        rows, columns, values = (np.concatenate(pair) for pair in zip((rows, columns, values), outside, strict=True))
     entry = {"filename": exposure, "rows": rows, "cols": columns, "vals": values, "pers_time": length_s}
     if corner is not None:
         entry["corner"] = [int(c) for c in corner]

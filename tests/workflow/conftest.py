@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -9,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from jwstsm.cli import main
 
@@ -51,3 +54,16 @@ def planned(folder: Path, *options: str) -> dict[str, int]:
         return {}
     table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\n\n", text, re.S).group(1)
     return {row.split()[0]: int(row.split()[1]) for row in table.splitlines() if not row.startswith("total")}
+
+
+def science(folder) -> dict[str, str]:
+    """Return a checksum of the arrays of every product of a program."""
+    out = {}
+    for path in sorted(folder.glob("stage*/*.fits")):
+        digest = hashlib.sha256()
+        with fits.open(path) as hdus:
+            for hdu in hdus:
+                if hdu.is_image and hdu.data is not None:
+                    digest.update(np.ascontiguousarray(hdu.data).tobytes())
+        out[str(path.relative_to(folder))] = digest.hexdigest()
+    return out

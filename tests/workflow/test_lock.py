@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 
-from jwstsm.workflow import clear_stale_lock, note_running
+from jwstsm.running import clear_stale_lock, note_running
 
 
 def locked(folder, pid):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import time
 
-import numpy as np
 import pytest
-from astropy.io import fits
 
 from jwstsm.cli import main
-from tests.workflow.conftest import BIN, planned, snakemake
+from tests.workflow.conftest import BIN, planned, science, snakemake
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -103,19 +100,6 @@ def test_an_override_touches_only_the_matching_exposures(finished):
         assert planned(finished)["detector1"] == 4
     finally:
         config.write_text(text)
-
-
-def science(folder) -> dict[str, str]:
-    """Return a checksum of the arrays of every product of a program."""
-    out = {}
-    for path in sorted(folder.glob("stage*/*.fits")):
-        digest = hashlib.sha256()
-        with fits.open(path) as hdus:
-            for hdu in hdus:
-                if hdu.is_image and hdu.data is not None:
-                    digest.update(np.ascontiguousarray(hdu.data).tobytes())
-        out[str(path.relative_to(folder))] = digest.hexdigest()
-    return out
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bits(finished, tmp_path_factory):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jwstsm.core.dq import DO_NOT_USE, PERSISTENCE, SATURATED
-from jwstsm.stage1.persistence import persistence, read_windows
+from jwstsm.stage1.persistence import persistence, read_windows, windows_outside, write_windows
 from jwstsm.step import Skipped
 from tests.builders import make_ramp
 
@@ -61,3 +61,18 @@ def test_windows_follow_the_subarray_on_the_detector(tmp_path):
     persistence(later, None, persistence_time=3600, persistence_array_file=str(file))
     # detector pixel (x 101, y 53) is (y 1, x 1) here; (x 102, y 51) lies outside
     assert np.argwhere(later.groupdq[0, 0] & PERSISTENCE).tolist() == [[1, 1]]
+
+
+def test_windows_outside_a_subarray_are_handed_on_until_they_close(tmp_path):
+    """A full frame, a subarray, a full frame: what the subarray did not read is still known to the third."""
+    path = tmp_path / "windows.asdf"
+    windows = np.zeros((8, 8))
+    windows[1, 1], windows[5, 5], windows[7, 7] = 1000.0, 1000.0, 200.0
+    write_windows(path, "NRCA1", windows, 600, "first", (1, 1))
+    rows, columns, ends = windows_outside(path, "NRCA1", (4, 4), 600, (4, 4), 500.0)
+    assert (rows.tolist(), columns.tolist(), ends.tolist()) == ([-2], [-2], [1000.0])
+    inside = read_windows(path, "NRCA1", (4, 4), 600, (4, 4))
+    write_windows(tmp_path / "second.asdf", "NRCA1", inside, 600, "second", (4, 4), (rows, columns, ends))
+    third = read_windows(tmp_path / "second.asdf", "NRCA1", (8, 8), 600, (1, 1))
+    assert third[1, 1] == 1000.0
+    assert third[5, 5] == 1000.0
