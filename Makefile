@@ -8,7 +8,7 @@ UV := VIRTUAL_ENV=$(abspath .venv) UV_LINK_MODE=copy $(BIN)/uv
 # compiled Python is kept, whatever the shell says: it halves the start of every job
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-slow test-workflow parity bench lint schema judge clean
+.PHONY: help env demo test test-slow test-workflow test-slurm parity bench lint schema judge clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,13 +29,17 @@ demo: env ## simulate a NIRCam program, calibrate it, name the report
 	@echo "The report is $(abspath $(DEMO))/report/index.html"
 
 test: env ## the tests (about 15 minutes on 2 cores at most)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not parity" tests
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not parity and not slurm" tests
 
 test-slow: env ## simulated programs with known truth
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests/truth
 
 test-workflow: env ## a program through Snakemake: what an edit redoes, resuming after a kill
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests/workflow
+
+test-slurm: env ## a program through a real SLURM of one node, started for the test (root; Debian: slurm-wlm munge)
+	@command -v slurmctld >/dev/null || { apt-get update -q && apt-get install -y -q slurm-wlm munge; }
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slurm tests/slurm
 
 judge: .judge/.ready ## the official package, in an environment of its own
 
