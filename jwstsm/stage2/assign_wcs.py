@@ -91,5 +91,8 @@ def assign_wcs(
         "inv_degree": sip_inv_degree,
         "npoints": sip_npoints,
     }
-    update_sky_keywords(slope, sip_options=options if sip_approx and exp_type in modes.SIP else None)
+    if slope.wcs.output_frame.celestial:
+        update_sky_keywords(slope, sip_options=options if sip_approx and exp_type in modes.SIP else None)
+    else:  # nothing but the instrument itself was seen
+        slope.sci.remove("S_REGION", ignore_missing=True)
     return slope

@@ -19,6 +19,7 @@ from jwstsm.wcs.asdftext import HEADER, PREFIX, Tagged, dump, tag_name
 __all__ = ["Opaque", "from_tree", "to_tree"]
 
 GWCS = "tag:stsci.edu:gwcs/"
+JWST = "tag:stsci.edu:jwst_pipeline/"
 
 
 class Opaque(t.Transform):
@@ -114,6 +115,16 @@ def _read_imaging(node: dict, _tag: str) -> t.Transform:
     return sphere.FitsImaging(*(_array(node[k]) for k in ("crpix", "crval", "cdelt", "pc")))
 
 
+def _read_cosines(node: dict, _tag: str) -> t.Transform:
+    kinds = {
+        "unitless2directional": sphere.PlaneToCosines,
+        "to_dircos": sphere.PlaneToCosines,
+        "directional2unitless": sphere.CosinesToPlane,
+        "from_dircos": sphere.CosinesToPlane,
+    }
+    return kinds[node["model_type"]]()
+
+
 def _pair(make: Callable) -> Callable:
     return lambda node, tag: make(from_tree(node["forward"][0]), from_tree(node["forward"][1]))
 
@@ -131,6 +142,8 @@ _READERS: dict[str, Callable[[dict, str], t.Transform]] = {
     "transform/rotate3d": _read_rotate3d,
     "transform/rotate_sequence_3d": _read_sequence,
     "transform/gnomonic": lambda node, tag: sphere.Tangent(node["direction"] == "pix2sky"),
+    "jwst_pipeline/coords": _read_cosines,
+    "jwst_pipeline/rotation_sequence": lambda node, tag: sphere.WheelRotation(_array(node["angles"]), node["axes_order"]),
     "gwcs/spherical_cartesian": _read_sphere,
     "gwcs/fitswcs_imaging": _read_imaging,
     "transform/compose": _pair(t.Compose),
@@ -236,6 +249,12 @@ _WRITERS: dict[type, tuple[str, Callable]] = {
         f"{GWCS}spherical_cartesian-1.3.0",
         lambda p: {"transform_type": "cartesian_to_spherical", "wrap_lon_at": p.wrap_lon_at},
     ),
+    sphere.WheelRotation: (
+        f"{JWST}rotation_sequence-1.0.0",
+        lambda p: {"angles": p.angles, "axes_order": p.axes_order},
+    ),
+    sphere.PlaneToCosines: (f"{JWST}coords-1.0.0", lambda p: {"model_type": "unitless2directional"}),
+    sphere.CosinesToPlane: (f"{JWST}coords-1.0.0", lambda p: {"model_type": "directional2unitless"}),
     sphere.FitsImaging: (f"{GWCS}fitswcs_imaging-1.0.0", _imaging_tree),
     t.Compose: (f"{PREFIX}transform/compose-1.4.0", _two),
     t.Concatenate: (f"{PREFIX}transform/concatenate-1.4.0", _two),

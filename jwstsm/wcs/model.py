@@ -20,7 +20,7 @@ from jwstsm.wcs import asdftext, codec
 from jwstsm.wcs.asdftext import PREFIX, Tagged
 from jwstsm.wcs.transforms import Identity, NoInverse, Transform, chain
 
-__all__ = ["Frame", "Step", "Wcs", "as_wcs", "detector_frame", "plane_frame", "sky_frame"]
+__all__ = ["Frame", "Step", "Wcs", "as_wcs", "detector_frame", "frame2d", "plane_frame", "sky_frame"]
 
 _GWCS = "tag:stsci.edu:gwcs/"
 _ICRS = "tag:astropy.org:astropy/coordinates/frames/icrs-1.1.0"
@@ -49,7 +49,8 @@ class Step(NamedTuple):
     transform: Transform | None
 
 
-def _frame2d(name: str, axes: tuple[str, str], unit: str) -> Frame:
+def frame2d(name: str, axes: tuple[str, str], unit: str) -> Frame:
+    """Return a frame of two axes in a plane."""
     node = {
         "axes_names": list(axes),
         "axes_order": [0, 1],
@@ -62,12 +63,12 @@ def _frame2d(name: str, axes: tuple[str, str], unit: str) -> Frame:
 
 def detector_frame() -> Frame:
     """Return the frame ``detector``: x, y [pixel]."""
-    return _frame2d("detector", ("x", "y"), "pixel")
+    return frame2d("detector", ("x", "y"), "pixel")
 
 
 def plane_frame(name: str) -> Frame:
     """Return a frame of the telescope's field such as ``v2v3``: V2, V3 [arcsec]."""
-    return _frame2d(name, ("v2", "v3"), "arcsec")
+    return frame2d(name, ("v2", "v3"), "arcsec")
 
 
 def sky_frame() -> Frame:

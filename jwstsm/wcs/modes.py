@@ -7,6 +7,7 @@ new row. ``SIP`` lists the exposure types whose header gets a SIP approximation.
 from __future__ import annotations
 
 from jwstsm.wcs.imaging import imaging_wcs
+from jwstsm.wcs.nirspec import EXPOSURES, nirspec_imaging_wcs
 
 __all__ = ["BUILDERS", "REFERENCES", "SIP"]
 
@@ -32,7 +33,7 @@ _IMAGING = (
     "NRC_TSIMAGE",
 )
 
-BUILDERS = dict.fromkeys(_IMAGING, imaging_wcs)
+BUILDERS = dict.fromkeys(_IMAGING, imaging_wcs) | dict.fromkeys(EXPOSURES, nirspec_imaging_wcs)
 
 SIP = frozenset(_IMAGING)
 

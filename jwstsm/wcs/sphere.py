@@ -16,11 +16,14 @@ from jwstsm.wcs.transforms import Affine, Scale, Shift, Transform, chain, parall
 
 __all__ = [
     "CartesianToSpherical",
+    "CosinesToPlane",
     "FitsImaging",
+    "PlaneToCosines",
     "RotationSequence",
     "SkyRotation",
     "SphericalToCartesian",
     "Tangent",
+    "WheelRotation",
 ]
 
 
@@ -55,6 +58,38 @@ class RotationSequence(Transform):
 
     def _analytic_inverse(self):
         return RotationSequence([-a for a in self.angles[::-1]], self.axes_order[::-1])
+
+
+class WheelRotation(RotationSequence):
+    """The same rotations as NIRSpec's chain stores them, under a name of its own."""
+
+    def _analytic_inverse(self):
+        return WheelRotation([-a for a in self.angles[::-1]], self.axes_order[::-1])
+
+
+class PlaneToCosines(Transform):
+    """Slopes x, y of a ray -> its direction cosines."""
+
+    n_inputs, n_outputs = 2, 3
+
+    def _evaluate(self, x, y):
+        length = np.sqrt(1.0 + x * x + y * y)
+        return x / length, y / length, 1.0 / length
+
+    def _analytic_inverse(self):
+        return CosinesToPlane()
+
+
+class CosinesToPlane(Transform):
+    """Direction cosines of a ray -> its slopes x, y."""
+
+    n_inputs, n_outputs = 3, 2
+
+    def _evaluate(self, x, y, z):
+        return x / z, y / z
+
+    def _analytic_inverse(self):
+        return PlaneToCosines()
 
 
 class SphericalToCartesian(Transform):

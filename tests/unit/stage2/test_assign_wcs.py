@@ -9,6 +9,7 @@ from jwstsm.errors import InputError
 from jwstsm.products import read, write
 from jwstsm.stage2.assign_wcs import assign_wcs
 from jwstsm.wcs.footprint import s_region
+from jwstsm.wcs.imaging import imaging_wcs
 from jwstsm.wcs.modes import BUILDERS
 from tests.unit.wcs.scenes import OFFSETS, exposure
 
@@ -50,7 +51,7 @@ def test_the_coordinates_survive_a_product_on_disk(tmp_path):
     assert again.sci["CD1_1"] == pytest.approx(slope.sci["CD1_1"], rel=1e-12)
 
 
-@pytest.mark.parametrize("exp_type", sorted(BUILDERS))
+@pytest.mark.parametrize("exp_type", sorted(k for k, make in BUILDERS.items() if make is imaging_wcs))
 def test_every_imaging_type_has_a_builder(tmp_path, exp_type):
     instrument = {"NRC": "NIRCAM", "NIS": "NIRISS", "MIR": "MIRI", "FGS": "FGS"}[exp_type[:3]]
     slope, refs = exposure(tmp_path, 40, 40, EXP_TYPE=exp_type, INSTRUME=instrument)
