@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "DETECTORS",
-    "FILTERS",
-    "INSTRUMENTS",
-    "IRS2_KEYWORDS",
-    "IRS2_PATTERNS",
-    "PARKEYS",
-    "PIXEL_ARCSEC",
-    "READ_PATTERNS",
-]
+__all__ = ["DETECTORS", "FILTERS", "INSTRUMENTS", "IRS2_PATTERNS", "PARKEYS", "PIXEL_ARCSEC", "PROGRAMS", "READ_PATTERNS"]
 
 PIXEL_ARCSEC = 0.105
 """Scale on the sky; the aperture file relates pixels to the grating wheel instead."""
@@ -73,7 +64,7 @@ NIRSPEC pars-outlierdetectionstep EXP_TYPE FILTER TSOVISIT
 """
 
 _SLIT = (("GRATING", "G395H"), ("FXD_SLIT", "S200A1"), ("OPMODE", "FIXEDSLIT"), ("LAMP", "NONE"))
-IRS2_KEYWORDS = (*_SLIT, ("NRS_NORM", 16), ("NRS_REF", 4))
+_IRS2_KEYWORDS = (*_SLIT, ("NRS_NORM", 16), ("NRS_REF", 4))
 _SERIES = (
     ("TEMPLATE", "NIRSpec Bright Object Time Series"),
     ("GRATING", "PRISM"),
@@ -95,13 +86,13 @@ _SUB512 = {
 
 PROGRAMS = {
     "nirspec_full": {**_FULL, "readpatt": "NRSRAPID", "ngroups": 5},
-    "nirspec_irs2": {**_FULL, "readpatt": "NRSIRS2RAPID", "ngroups": 5, "outputs": 5, "keywords": IRS2_KEYWORDS},
+    "nirspec_irs2": {**_FULL, "readpatt": "NRSIRS2RAPID", "ngroups": 5, "outputs": 5, "keywords": _IRS2_KEYWORDS},
     "nirspec_irs2_averaged": {
         "detectors": (("NRS2", "F290LP"),),
         "readpatt": "NRSIRS2",
         "ngroups": 3,
         "outputs": 5,
-        "keywords": IRS2_KEYWORDS,
+        "keywords": _IRS2_KEYWORDS,
     },
     "nirspec_subs200a1": {
         **_FULL,
@@ -113,7 +104,7 @@ PROGRAMS = {
         "window": (1, 1056, 2048, 64),
     },
     "nirspec_sub512": {**_SUB512, "ngroups": 6, "nints": 5},
-    "nirspec_bench": {**_FULL, "readpatt": "NRSIRS2RAPID", "ngroups": 10, "outputs": 5, "keywords": IRS2_KEYWORDS},
+    "nirspec_bench": {**_FULL, "readpatt": "NRSIRS2RAPID", "ngroups": 10, "outputs": 5, "keywords": _IRS2_KEYWORDS},
     "nirspec_series": {**_SUB512, "ngroups": 10, "nints": 100},
 }
 """Preset name -> fields of its one observation."""
