@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from astropy.io import fits
+
 from benchmarks.measure import ROOT, Measured, best_of, judge_python
 
 __all__ = ["Case", "rows"]
@@ -111,13 +113,33 @@ def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Me
         mosaic.ours("image2", mosaic.out("ours") / f"{base}_rate.fits", 1)
         cal = mosaic.out("ours") / f"{base}_cal.fits"
         cals.append(Path(shutil.copy(cal, mosaic.out("official") / cal.name)))
-    association = write_association(mosaic.out("official"), cals)
-    ours = write_association(mosaic.out("ours"), cals)
-    out.append(
-        (
-            f"image3, {len(cals)} frames of 2048 x 2048",
-            mosaic.ours("image3", ours, count),
-            mosaic.official("image3", association, 1),
-        )
-    )
+    for what, members in ((f"{len(cals)} frames", cals), (f"{4 * len(cals)} frames", repeated(cals, 4))):
+        folders = [mosaic.out(who) for who in ("ours", "official")]
+        ours, official = (write_association(place, members, f"mosaic{len(members)}") for place in folders)
+        for member in members:
+            if not (folders[0] / member.name).exists():
+                (folders[0] / member.name).symlink_to(member.resolve())
+        row = mosaic.ours("image3", ours, count), mosaic.official("image3", official, 1)
+        out.append((f"image3, {what} of 2048 x 2048", *row))
     return out
+
+
+def repeated(cals: list[Path], times: int) -> list[Path]:
+    """Return exposures and copies of them under other exposure numbers, beside the originals."""
+    out = list(cals)
+    for number in range(len(cals), times * len(cals)):
+        source = cals[number % len(cals)]
+        old, new = (f"_{k + 1:05d}_" for k in (number % len(cals), number))
+        out.append(source.with_name(source.name.replace(old, new)))
+        shutil.copy(source, out[-1])
+        with fits.open(out[-1], mode="update", memmap=True) as hdus:
+            hdus[0].header["EXPOSURE"] = f"{number + 1}"
+            hdus[0].header["FILENAME"] = out[-1].name
+    return out
+
+
+def hundred(folder: Path) -> list[tuple[str, Measured, None]]:
+    """Return the row of a mosaic of a hundred frames, ours alone; needs the frames that :func:`rows` makes."""
+    cals = Case(folder / "bench_mosaic").folder / "official"
+    command = [sys.executable, "-m", "benchmarks.large", cals, folder / "large", "--frames", "100", "--step", "0.33"]
+    return [("sky, outliers, i2d of 100 frames of 2048 x 2048", best_of(1, command, cwd=ROOT), None)]

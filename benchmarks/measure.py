@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,16 @@ from pathlib import Path
 __all__ = ["Measured", "best_of", "judge_python", "measure"]
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_MARK = "peak of the process in kB:"
+# a child starts with the peak of the process that makes it, hence a small one in between
+_LAUNCHER = f"""
+import os, sys
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+sys.stdout.write("{_MARK}" + str(usage.ru_maxrss))
+sys.exit(os.waitstatus_to_exitcode(status) != 0)
+"""
 
 
 @dataclass(frozen=True)
@@ -36,22 +47,20 @@ def measure(command: Sequence[str | Path], env: Mapping[str, str] | None = None,
         If it fails, with the end of what it printed.
     """
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [str(c) for c in command],
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, command)],
         env={**os.environ, **(env or {})},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    process.stdout.close()
-    process.returncode = os.waitstatus_to_exitcode(status)
+    peak_kb = process.stdout.rpartition(_MARK)[2]
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{text[-3000:]}")
-    return Measured(seconds, usage.ru_maxrss / 1024)
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{process.stdout[-3000:]}")
+    return Measured(seconds, int(peak_kb) / 1024)
 
 
 def best_of(count: int, command: Sequence[str | Path], **options) -> Measured:
