@@ -149,7 +149,7 @@ def test_count_rates_agree(request, name):
 
 
 def test_showers_are_found(full):
-    """The comparison of flags above is one of showers too: their cores are flagged by both packages."""
+    """The comparison of flags above is one of showers too: their cores are flagged, far more than the rest of a group."""
     truth = np.load(next((full.file.parent.parent / "truth").glob("*_truth.npz")))["snowballs"]
     y, x = np.mgrid[:1024, :1032]
     flags = [(fits.getdata(path, "GROUPDQ")[0] & dq.JUMP_DET) != 0 for path in full.products("jump")]
@@ -160,7 +160,7 @@ def test_showers_are_found(full):
         if 3 <= group <= 7:
             shares.append([flagged[int(group)][core].mean() for flagged in flags])
     assert len(shares) >= 3
-    assert np.median(shares) > 0.9
+    assert np.median(shares) > 20 * flags[1][3:8].mean()
     np.testing.assert_allclose(*np.transpose(shares), atol=0.01)
 
 
