@@ -201,7 +201,7 @@ def say_verified(
     """Return what :func:`verify_product` found as text, and whether everything is the same."""
     findings = verify_product(path, folders, crds_path)
     name = Path(path).name
-    width = max(len(f.file) for f in findings)
+    width, wide = max(len(f.file) for f in findings), max(len(f.kind) for f in findings)
     lines = []
     for finding in findings:
         note = ""
@@ -211,7 +211,7 @@ def say_verified(
             note = f"  was {finding.recorded}; name its folder with --look-in"
         if finding.product == name or note:
             of = "" if finding.product == name else f"  (for {finding.product})"
-            lines.append(f"  {finding.state:<8} {finding.kind:<12} {finding.file:<{width}}{note}{of}".rstrip())
+            lines.append(f"  {finding.state:<8} {finding.kind:<{wide}} {finding.file:<{width}}{note}{of}".rstrip())
     count = {state: sum(f.state == state for f in findings) for state in ("same", "changed", "missing")}
     versions = sorted({run["software"]["jwstsm"] for run in read_runs(path)})
     lines.append(
