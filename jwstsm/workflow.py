@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from jwstsm import config as configuration
 from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import HeaderCache
-from jwstsm.products.names import pair_file, split_name
+from jwstsm.plan import Plan, grown
+from jwstsm.products.names import split_name
 from jwstsm.references.needs import types_of
 
 __all__ = [
     "Exposure",
-    "Plan",
     "Program",
     "described_exposures",
     "described_mosaics",
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-_PAIRS = "wfs-image3"  # the pipeline that combines pairs
 
 
 def root() -> Path:
@@ -234,11 +232,18 @@ class Program:
 
     def memory_mb(self, exposure: str, pipeline: str, attempt: int = 1) -> int:
         """Return the memory to ask for [MB]: what was measured per pixel, half as much again on each new attempt."""
-        one = self.exposures[exposure]
-        pixels = int(one.header.get("SUBSIZE1", 2048) or 2048) * int(one.header.get("SUBSIZE2", 2048) or 2048)
-        per_pixel = {"detector1": 24 + 9 * min(int(one.header.get("NGROUPS", 10) or 10), 25), "image2": 140}
-        need = 350 + per_pixel.get(pipeline, 120) * pixels / 1e6
-        return int(need * (1 + 0.5 * (attempt - 1)))
+        header = self.exposures[exposure].header
+        per_pixel = {"detector1": 24 + 9 * min(int(header.get("NGROUPS", 10) or 10), 25), "image2": 100}
+        return grown(350 + per_pixel.get(pipeline, 60) * self.megapixels(exposure), attempt)
+
+    def runtime_min(self, exposure: str, attempt: int = 1) -> int:
+        """Return the time to ask for [minutes]: for a slow node, by the size of the uncal file."""
+        return grown(5 + self.exposures[exposure].size_mb / 50, attempt)
+
+    def megapixels(self, exposure: str) -> float:
+        """Return the pixels of one frame, in millions."""
+        header = self.exposures[exposure].header
+        return int(header.get("SUBSIZE1", 2048) or 2048) * int(header.get("SUBSIZE2", 2048) or 2048) / 1e6
 
     def unsupported(self) -> dict[str, list[str]]:
         """Return the exposure types whose stage 2 or 3 does not exist here yet, with their exposures."""
@@ -270,145 +275,6 @@ class Program:
         if self._plan is None or self._plan[0] != stamp:
             self._plan = (stamp, Plan(self, json.loads(Path(index).read_text())))
         return self._plan[1]
-
-
-class Plan:
-    """Products of stages 2 and 3, from the index of associations.
-
-    Parameters
-    ----------
-    program : Program
-    index : list of dict
-        As the rule ``associations`` writes it: ``file``, ``level``, ``type``, ``id``, ``products`` with ``name`` and
-        ``members`` (``expname``, ``exptype``).
-    """
-
-    def __init__(self, program: Program, index: Sequence[Mapping[str, Any]]) -> None:
-        self.program = program
-        self.index = index
-
-    @cached_property
-    def level2(self) -> dict[str, dict]:
-        """Exposure name -> its Level 2 association and product."""
-        out: dict[str, dict] = {}
-        for entry in self._of_level(2):
-            for product in entry["products"]:
-                science = [m for m in product["members"] if m["exptype"] == "science"]
-                name = split_name(science[0]["expname"])[0] if science else ""
-                if name in self.program.exposures and _richer(product, out.get(name)):
-                    out[name] = {"asn": entry, "members": product["members"], "product": product["name"]}
-        return out
-
-    @cached_property
-    def mosaics(self) -> dict[str, dict]:
-        """Product name -> Level 3 imaging association: ``asn``, ``members`` (exposure names)."""
-        out: dict[str, dict] = {}
-        for entry in self._of_level(3):
-            if entry["pipeline"] == "image3":
-                out |= {p["name"]: _listed(entry, p) for p in entry["products"]}
-        return out
-
-    @cached_property
-    def pairs(self) -> dict[str, dict]:
-        """File stem of a combined wavefront-sensing pair -> its association: ``asn``, ``members``, ``acid``."""
-        out: dict[str, dict] = {}
-        for entry in self._of_level(3):
-            if entry["pipeline"] == _PAIRS:
-                out |= {pair_file(p["name"]).removesuffix(".fits"): _listed(entry, p) for p in entry["products"]}
-        return out
-
-    def pair_files(self, pair: str) -> list[str]:
-        """Return the two calibrated images of a pair."""
-        return [f"stage2/{name}_cal.fits" for name in self.pairs[pair]["members"]]
-
-    def pair_lock(self, pair: str) -> str:
-        """Return the references of the first image of a pair."""
-        return self.program.lock_of(self.pairs[pair]["members"][0])
-
-    def pair_association(self, pair: str) -> dict[str, str]:
-        """Return what the combination of a pair writes into its header."""
-        entry = self.pairs[pair]
-        return {"product": pair, "acid": entry["acid"], "file": entry["asn"]["file"]}
-
-    def pair_options(self, pair: str) -> dict[str, dict]:
-        """Return what the user set for the combination of a pair."""
-        first = self.pairs[pair]["members"][0]
-        header = self.program.exposures[first].header
-        steps = tables.sequence(_PAIRS)
-        return configuration.options_for(self.program.config, steps, header, pipeline=_PAIRS, exposure=first)
-
-    @cached_property
-    def _products(self) -> dict[tuple[str, str], str]:
-        """(exposure, candidate) -> the mosaic that it belongs to."""
-        return {(name, e["acid"]): product for product, e in self.mosaics.items() for name in e["members"]}
-
-    def background_files(self, exposure: str) -> list[str]:
-        """Return the stage 1 products that serve as background of an exposure."""
-        suffix = tables.pipeline_input(self.program.exposures[exposure].header)
-        members = self.level2.get(exposure, {}).get("members", [])
-        names = [split_name(m["expname"])[0] for m in members if m["exptype"] == "background"]
-        return [f"stage1/{name}_{suffix}.fits" for name in names]
-
-    def image2_products(self) -> list[str]:
-        """Return the paths of all stage 2 imaging products."""
-        suffixes = {"both": ["cal", "i2d"], "cal": ["cal"], "calints": ["calints"]}
-        names = [n for n in self.program.named("image2") if n in self.level2]
-        return [f"stage2/{n}_{s}.fits" for n in names for s in suffixes[self.program.image2_kind(n)]]
-
-    def image3_products(self) -> list[str]:
-        """Return the paths of all mosaics, catalogs and cleaned exposures."""
-        out = []
-        for product in self.mosaics:
-            out += [f"stage3/{product}_i2d.fits", f"stage3/{product}_cat.ecsv", f"stage3/{product}_segm.fits"]
-            out += self.crf_files(product)
-        return out
-
-    def crf_files(self, product: str) -> list[str]:
-        """Return the cleaned exposures of an association."""
-        entry = self.mosaics[product]
-        return [f"stage3/{name}_{entry['acid']}_crf.fits" for name in entry["members"]]
-
-    def cal_files(self, product: str) -> list[str]:
-        """Return the calibrated exposures of an association."""
-        return [f"stage2/{name}_cal.fits" for name in self.mosaics[product]["members"]]
-
-    def first_lock(self, product: str) -> str:
-        """Return the references of the first member, which serve the gathering steps."""
-        return self.program.lock_of(self.mosaics[product]["members"][0])
-
-    def association(self, product: str) -> dict[str, str]:
-        """Return what the gathering steps write into headers and names."""
-        entry = self.mosaics[product]
-        return {"product": product, "acid": entry["acid"], "file": entry["asn"]["file"]}
-
-    def product_of(self, exposure: str, acid: str) -> str:
-        """Return the mosaic that a cleaned exposure belongs to."""
-        found = self._products.get((exposure, acid))
-        if found is not None:
-            return found
-        raise InputError(f"exposure {exposure} is in no association {acid}")
-
-    def options(self, product: str, steps: Sequence[str]) -> dict[str, dict]:
-        """Return what the user set for some stage 3 steps of a mosaic; headers are those of its first member."""
-        entry = self.mosaics[product]
-        header = self.program.exposures[entry["members"][0]].header
-        return configuration.options_for(
-            self.program.config, steps, header, pipeline="image3", association=product, exposure=entry["members"][0]
-        )
-
-    def _of_level(self, level: int) -> Iterable[Mapping[str, Any]]:
-        return (entry for entry in self.index if entry["level"] == level)
-
-
-def _listed(entry: Mapping, product: Mapping) -> dict:
-    """Return the science members of a Level 3 product, as names of exposures, with its association."""
-    names = [split_name(m["expname"])[0] for m in product["members"] if m["exptype"] == "science"]
-    return {"asn": entry, "members": names, "acid": entry["id"]}
-
-
-def _richer(product: Mapping, other: Mapping | None) -> bool:
-    """Whether a Level 2 product has more members than another of the same exposure."""
-    return other is None or len(product["members"]) > len(other["members"])
 
 
 def open_program(content: Mapping[str, Any]) -> Program:

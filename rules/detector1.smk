@@ -22,7 +22,9 @@ rule detector1:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
             wildcards.exposure, "detector1", attempt
         ),
-        runtime=20,
+        runtime=lambda wildcards, attempt: program.runtime_min(
+            wildcards.exposure, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: program.options("detector1", wildcards.exposure),

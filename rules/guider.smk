@@ -19,7 +19,9 @@ rule guider:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
             wildcards.exposure, "guider", attempt
         ),
-        runtime=10,
+        runtime=lambda wildcards, attempt: program.runtime_min(
+            wildcards.exposure, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: program.options("guider", wildcards.exposure),
@@ -48,7 +50,9 @@ rule dark:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
             wildcards.exposure, "detector1", attempt
         ),
-        runtime=20,
+        runtime=lambda wildcards, attempt: program.runtime_min(
+            wildcards.exposure, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: program.options("dark", wildcards.exposure),

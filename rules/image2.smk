@@ -21,7 +21,9 @@ rule image2:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
             wildcards.exposure, "image2", attempt
         ),
-        runtime=10,
+        runtime=lambda wildcards, attempt: program.runtime_min(
+            wildcards.exposure, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: program.options("image2", wildcards.exposure),

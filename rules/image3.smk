@@ -13,8 +13,10 @@ rule tweakreg:
         "../envs/jwstsm.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 1200 * attempt,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
+        runtime=lambda wildcards, attempt: plan().runtime_min(
+            wildcards.product, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
@@ -41,8 +43,10 @@ rule skymatch:
         "../envs/jwstsm.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 1200 * attempt,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
+        runtime=lambda wildcards, attempt: plan().runtime_min(
+            wildcards.product, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(wildcards.product, ["skymatch"]),
@@ -68,8 +72,10 @@ rule outlier_median:
         "../envs/jwstsm.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
+        runtime=lambda wildcards, attempt: plan().runtime_min(
+            wildcards.product, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
@@ -97,8 +103,12 @@ rule outlier_detection:
     conda:
         "../envs/jwstsm.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=20,
+        mem_mb=lambda wildcards, attempt: program.memory_mb(
+            wildcards.exposure, "outlier_detection", attempt
+        ),
+        runtime=lambda wildcards, attempt: program.runtime_min(
+            wildcards.exposure, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
@@ -127,8 +137,10 @@ rule resample:
         "../envs/jwstsm.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
+        runtime=lambda wildcards, attempt: plan().runtime_min(
+            wildcards.product, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(wildcards.product, ["resample"]),
@@ -152,8 +164,10 @@ rule source_catalog:
     conda:
         "../envs/jwstsm.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2500 * attempt,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
+        runtime=lambda wildcards, attempt: plan().runtime_min(
+            wildcards.product, attempt
+        ),
     params:
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(wildcards.product, ["source_catalog"]),

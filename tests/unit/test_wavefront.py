@@ -12,7 +12,7 @@ from jwstsm.errors import InputError
 from jwstsm.products import read
 from jwstsm.products.fitsio import write
 from jwstsm.wavefront import run_pairs
-from jwstsm.workflow import Plan
+from jwstsm.plan import Plan
 from tests.builders import make_slope
 from tests.unit.stage3.dithers import plain_wcs
 
