@@ -81,7 +81,9 @@ def calibrate_exposure(
     start = time.time()
     source = Path(source)
     set_threads(threads)
-    inputs = Inputs([source, *((options or {}).get("bkg_subtract", {}).get("bkg_list") or [])])
+    given = options or {}
+    windows = given.get("persistence", {}).get("persistence_array_file")
+    inputs = Inputs([source, *(given.get("bkg_subtract", {}).get("bkg_list") or []), *([windows] if windows else [])])
     content: dict[str, Any] = {}
     header = parse_header(source)
     if references is None:
