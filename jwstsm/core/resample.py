@@ -266,7 +266,8 @@ class _Placed:
 
 def tile_rows(nx: int, channels: int, tile_bytes: int = _TILE_BYTES) -> int:
     """Return how many rows of an output ``nx`` wide a tile has."""
-    return max(_SMALLEST_TILE, int(tile_bytes // (8 * channels * max(1, nx))))
+    rows = max(_SMALLEST_TILE, int(tile_bytes // (8 * channels * max(1, nx))))
+    return rows // _SMALLEST_TILE * _SMALLEST_TILE  # bands of equal height keep two threads equally busy
 
 
 def resample_frames(
