@@ -166,12 +166,13 @@ def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[st
     options = {step: dict(values) for step, values in dict(snakemake.params.options).items()}
     if background:
         options.setdefault("bkg_subtract", {})["bkg_list"] = [str(path) for path in background]
-    outputs = {suffix: path for suffix, path in snakemake.output.items() if suffix not in ("record", "windows")}
+    others = ("record", "windows", "description")
+    outputs = {suffix: path for suffix, path in snakemake.output.items() if suffix not in others}
     if getattr(snakemake.output, "windows", None):  # the persistence that goes from one exposure to the next
         hand_on = options.setdefault("persistence", {})
         hand_on["save_persistence"] = str(snakemake.output.windows)
         hand_on["persistence_array_file"] = next(iter(snakemake.input.windows), None)
-    calibrate_exposure(
+    written = calibrate_exposure(
         pipeline,
         source,
         outputs,
@@ -181,3 +182,7 @@ def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[st
         threads=snakemake.threads,
         record=snakemake.output.record,
     )
+    if getattr(snakemake.output, "description", None):
+        from jwstsm.report.quality import describe_exposure
+
+        describe_exposure(next(iter(written.values())), snakemake.output.description)

@@ -145,6 +145,12 @@ class Plan:
             return found
         raise InputError(f"exposure {exposure} is in no association {acid}")
 
+    def common(self, exposure: str, acid: str) -> dict[str, str]:
+        """Return what the exposures of an association share when outliers are flagged: its sidecars and the median."""
+        product = self.product_of(exposure, acid)
+        names = {"alignment": "tweakreg.json", "sky": "skymatch.json", "median": "median.fits"}
+        return {key: f"stage3/{product}_{name}" for key, name in names.items()}
+
     def options(self, product: str, steps: Sequence[str]) -> dict[str, dict]:
         """Return what the user set for some stage 3 steps of a mosaic; headers are those of its first member."""
         entry = self.mosaics[product]

@@ -5,6 +5,7 @@ Plain Python without Snakemake, so that it is tested by itself. Paths are relati
 
 from __future__ import annotations
 
+import gc
 import glob
 import json
 import logging
@@ -15,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jwstsm
 from jwstsm import config as configuration
 from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
@@ -118,6 +120,11 @@ class Program:
             self.exposures[exposure.name] = exposure
 
     # --- stage 1 and 2: one exposure -------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        """The version of the code: a parameter of every rule, so that another version makes the products again."""
+        return jwstsm.__version__
 
     @property
     def stages(self) -> list[int]:
@@ -280,6 +287,9 @@ class Program:
 def open_program(content: Mapping[str, Any]) -> Program:
     """Return the program of the current folder; a wrong configuration ends Snakemake with one line."""
     from snakemake.exceptions import WorkflowError
+
+    # a graph of thousands of jobs is made of objects that stay: looking for garbage among them costs a tenth of the time
+    gc.set_threshold(100_000, 50, 100)
 
     try:
         return Program(content)

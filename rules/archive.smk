@@ -9,8 +9,6 @@ rule fetch:
         "logs/fetch.log",
     benchmark:
         "benchmarks/fetch.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     params:
         archive=program.config["archive"],
     script:

@@ -12,8 +12,6 @@ checkpoint associations:
         "logs/associations.log",
     benchmark:
         "benchmarks/associations.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     params:
         edits=program.config["asn"],
     script:

@@ -6,6 +6,7 @@ rule detector1:
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",
+        description="report/data/{exposure}_rate.json",
         record="logs/detector1/{exposure}.json",
     log:
         "logs/detector1/{exposure}.log",
@@ -15,8 +16,6 @@ rule detector1:
         exposure=program.pattern(
             [n for n in program.exposures if n not in program.handed_on]
         ),
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
@@ -26,6 +25,7 @@ rule detector1:
             wildcards.exposure, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: program.options("detector1", wildcards.exposure),
     script:
@@ -42,6 +42,7 @@ use rule detector1 as detector1_in_turn with:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",
         windows="stage1/{exposure}_persistence.asdf",
+        description="report/data/{exposure}_rate.json",
         record="logs/detector1/{exposure}.json",
     wildcard_constraints:
         exposure=program.pattern(program.handed_on),

@@ -12,8 +12,6 @@ rule guider:
         "benchmarks/guider/{exposure}.tsv"
     wildcard_constraints:
         exposure=program.pattern(program.named("guider")),
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
@@ -23,6 +21,7 @@ rule guider:
             wildcards.exposure, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: program.options("guider", wildcards.exposure),
     script:
@@ -43,8 +42,6 @@ rule dark:
         "benchmarks/dark/{exposure}.tsv"
     wildcard_constraints:
         exposure=program.pattern(program.named("dark")),
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
@@ -54,6 +51,7 @@ rule dark:
             wildcards.exposure, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: program.options("dark", wildcards.exposure),
     script:

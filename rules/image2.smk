@@ -7,6 +7,7 @@ rule image2:
     output:
         cal="stage2/{exposure}_cal.fits",
         i2d="stage2/{exposure}_i2d.fits",
+        description="report/data/{exposure}_cal.json",
         record="logs/image2/{exposure}.json",
     log:
         "logs/image2/{exposure}.log",
@@ -14,8 +15,6 @@ rule image2:
         "benchmarks/image2/{exposure}.tsv"
     wildcard_constraints:
         exposure=program.image2_pattern("both"),
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
@@ -25,6 +24,7 @@ rule image2:
             wildcards.exposure, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: program.options("image2", wildcards.exposure),
     script:
@@ -34,6 +34,7 @@ rule image2:
 use rule image2 as image2_unresampled with:
     output:
         cal="stage2/{exposure}_cal.fits",
+        description="report/data/{exposure}_cal.json",
         record="logs/image2/{exposure}.json",
     wildcard_constraints:
         exposure=program.image2_pattern("cal"),

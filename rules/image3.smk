@@ -9,8 +9,6 @@ rule tweakreg:
         "logs/tweakreg/{product}.log",
     benchmark:
         "benchmarks/tweakreg/{product}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
@@ -18,6 +16,7 @@ rule tweakreg:
             wildcards.product, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
             wildcards.product, ["assign_mtwcs", "tweakreg"]
@@ -39,8 +38,6 @@ rule skymatch:
         "logs/skymatch/{product}.log",
     benchmark:
         "benchmarks/skymatch/{product}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
@@ -48,6 +45,7 @@ rule skymatch:
             wildcards.product, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(wildcards.product, ["skymatch"]),
         association=lambda wildcards: plan().association(wildcards.product),
@@ -68,8 +66,6 @@ rule outlier_median:
         "logs/outlier_median/{product}.log",
     benchmark:
         "benchmarks/outlier_median/{product}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
@@ -77,6 +73,7 @@ rule outlier_median:
             wildcards.product, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
             wildcards.product, ["outlier_detection"]
@@ -89,19 +86,15 @@ rule outlier_median:
 rule outlier_detection:
     """Flag in one exposure what the others do not show; the cleaned exposure (crf) has corrected WCS and sky level."""
     input:
+        unpack(lambda wildcards: plan().common(wildcards.exposure, wildcards.acid)),
         cal="stage2/{exposure}_cal.fits",
         references=lambda wildcards: locked(wildcards.exposure),
-        alignment=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_tweakreg.json",
-        sky=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_skymatch.json",
-        median=lambda wildcards: f"stage3/{plan().product_of(wildcards.exposure, wildcards.acid)}_median.fits",
     output:
         "stage3/{exposure}_{acid}_crf.fits",
     log:
         "logs/outlier_detection/{exposure}_{acid}.log",
     benchmark:
         "benchmarks/outlier_detection/{exposure}_{acid}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: program.memory_mb(
             wildcards.exposure, "outlier_detection", attempt
@@ -110,6 +103,7 @@ rule outlier_detection:
             wildcards.exposure, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(
             plan().product_of(wildcards.exposure, wildcards.acid),
@@ -133,8 +127,6 @@ rule resample:
         "logs/resample/{product}.log",
     benchmark:
         "benchmarks/resample/{product}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
@@ -142,6 +134,7 @@ rule resample:
             wildcards.product, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(wildcards.product, ["resample"]),
         association=lambda wildcards: plan().association(wildcards.product),
@@ -161,14 +154,13 @@ rule source_catalog:
         "logs/source_catalog/{product}.log",
     benchmark:
         "benchmarks/source_catalog/{product}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: plan().memory_mb(wildcards.product, attempt),
         runtime=lambda wildcards, attempt: plan().runtime_min(
             wildcards.product, attempt
         ),
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().options(wildcards.product, ["source_catalog"]),
         association=lambda wildcards: plan().association(wildcards.product),

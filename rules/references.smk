@@ -15,8 +15,6 @@ checkpoint references:
         "logs/references.log",
     benchmark:
         "benchmarks/references.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     params:
         crds=program.config["crds"],
         types=program.all_reference_types(),

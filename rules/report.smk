@@ -1,29 +1,3 @@
-rule describe_exposure:
-    """Picture and numbers of one exposure for the report."""
-    input:
-        product=lambda wildcards: f"stage1/{wildcards.exposure}_rate.fits",
-    output:
-        "report/data/{exposure}_rate.json",
-    log:
-        "logs/describe_exposure/{exposure}.log",
-    benchmark:
-        "benchmarks/describe_exposure/{exposure}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    script:
-        "../scripts/describe_exposure.py"
-
-
-use rule describe_exposure as describe_calibrated with:
-    input:
-        product="stage2/{exposure}_cal.fits",
-    output:
-        "report/data/{exposure}_cal.json",
-
-
 rule describe_mosaic:
     """Picture, numbers, source counts and alignment of one mosaic for the report."""
     input:
@@ -36,8 +10,6 @@ rule describe_mosaic:
         "logs/describe_mosaic/{product}.log",
     benchmark:
         "benchmarks/describe_mosaic/{product}.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     resources:
         mem_mb=2000,
         runtime=5,
@@ -66,9 +38,8 @@ rule report:
         "logs/report.log",
     benchmark:
         "benchmarks/report.tsv"
-    conda:
-        "../envs/jwstsm.yaml"
     params:
+        version=program.version,
         preset=program.config["preset"],
         lock=program.config["crds"]["lock"],
         problems=program.notes(),

@@ -11,12 +11,11 @@ rule wfs_combine:
         "benchmarks/wfs_combine/{pair}.tsv"
     wildcard_constraints:
         pair="jw[^/]*_wfscmb[^/]*",
-    conda:
-        "../envs/jwstsm.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=20,
     params:
+        version=program.version,
         preset=program.config["preset"],
         options=lambda wildcards: plan().pair_options(wildcards.pair),
         association=lambda wildcards: plan().pair_association(wildcards.pair),

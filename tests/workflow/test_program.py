@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 AFTER_RATE = {
     "image2",
-    "describe_calibrated",
     "tweakreg",
     "skymatch",
     "outlier_median",
