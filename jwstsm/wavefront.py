@@ -14,7 +14,7 @@ from typing import Any
 from jwstsm.calibrate import write_record
 from jwstsm.core.compiled import set_threads
 from jwstsm.errors import InputError
-from jwstsm.gather import Association, Context
+from jwstsm.members import Association, Context
 from jwstsm.products import read
 from jwstsm.products.fitsio import write
 from jwstsm.products.names import pair_file
