@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import pytest
+from astropy.io import fits
 
 from jwstsm.cli import main
 from tests.workflow.conftest import BIN, planned, science, snakemake
@@ -99,6 +100,20 @@ def test_an_override_touches_only_the_matching_exposures(finished):
         assert planned(finished)["detector1"] == 4
     finally:
         config.write_text(text)
+
+
+def test_a_changed_exposure_redoes_only_what_it_is_part_of(finished):
+    """Who delivers an uncal file again gets its own products and mosaics again; other exposures are left alone."""
+    uncal = sorted((finished / "uncal").glob("*_nrcblong_uncal.fits"))[0]
+    before = {p: p.stat().st_mtime_ns for p in finished.glob("stage[12]/*.fits")}
+    with fits.open(uncal, mode="update") as hdus:
+        hdus["SCI"].data[..., 80, 80] += 5
+    done = snakemake(finished)
+    assert done.returncode == 0, done.stderr[-3000:]
+    name = uncal.name.removesuffix("_uncal.fits")
+    again = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
+    assert again == {f"{name}_{suffix}.fits" for suffix in ("rate", "rateints", "cal")} | {f"{name}_i2d.fits"}
+    assert planned(finished) == {}
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bits(finished, tmp_path_factory):
