@@ -66,4 +66,7 @@ def measure(command: Sequence[str | Path], env: Mapping[str, str] | None = None,
 def best_of(count: int, command: Sequence[str | Path], **options) -> Measured:
     """Return the fastest of several runs and the largest of their memories: the machine is noisy."""
     runs = [measure(command, **options) for _ in range(count)]
-    return Measured(min(r.seconds for r in runs), max(r.peak_mb for r in runs))
+    best = Measured(min(r.seconds for r in runs), max(r.peak_mb for r in runs))
+    words = " ".join(Path(str(word)).name for word in command[:4])
+    sys.stderr.write(f"{words}: {best.seconds:.2f} s, {best.peak_mb:.0f} MB\n")
+    return best
