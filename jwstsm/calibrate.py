@@ -23,7 +23,7 @@ from jwstsm.products.fitsio import write
 from jwstsm.products.names import split_name
 from jwstsm.products.provenance import Inputs, describe_run
 from jwstsm.references import References
-from jwstsm.references.select import load_lock
+from jwstsm.references.select import checksum_later, load_lock
 from jwstsm.references.used import used_references
 from jwstsm.warmup import ensure_kernels
 
@@ -90,6 +90,9 @@ def calibrate_exposure(
         references, content = load_lock(lock)
         by_pipeline = content.get("parameters", {})
         pars = config.merge(by_pipeline.get("", {}), by_pipeline.get(pipeline, {}))
+    else:
+        for path in filter(None, references.paths().values()):
+            checksum_later(path)  # no lock says it; the products will
     resolved = config.resolve(pipeline, header, preset=preset, pars=pars, options=options)
     for name in names or ():
         resolved.setdefault(name, {}).update((options or {}).get(name, {}))

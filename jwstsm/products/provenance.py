@@ -6,7 +6,9 @@ checksums, no paths and no times: the same inputs give the same record anywhere.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -26,8 +28,14 @@ def content_sha1(path: str | Path) -> str:
     """Return the SHA-1 of what a file holds; of a FITS file, without the card that says when it was written.
 
     A product that is made again from the same inputs has another ``DATE`` and nothing else: it is the same product.
-    Other files have their ordinary SHA-1.
+    Other files have their ordinary SHA-1. Each version of a file is read once.
     """
+    stat = os.stat(path)
+    return _content_sha1(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _content_sha1(path: str, size: int, mtime_ns: int) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     with open(path, "rb") as file:
         first = file.read(_BLOCK)

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,27 @@ def _one_line(error: Exception) -> str:
 
 
 def checksum(path: str | Path) -> str:
-    """Return the SHA-1 of a file, the checksum that CRDS itself keeps."""
+    """Return the SHA-1 of a file, the checksum that CRDS itself keeps; each version of a file is read once."""
+    return checksum_later(path).result()
+
+
+def checksum_later(path: str | Path) -> Future:
+    """Start to compute the SHA-1 of a file beside other work."""
+    stat = os.stat(path)
+    return _checksum(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _checksum(path: str, size: int, mtime_ns: int) -> Future:
+    return _pool().submit(_sha1, path)
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="checksums")
+
+
+def _sha1(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha1").hexdigest()
 
