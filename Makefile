@@ -32,10 +32,10 @@ test: env ## the tests (about 15 minutes on 2 cores at most)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not parity and not slurm" tests
 
 test-slow: env ## simulated programs with known truth
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests/truth
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/truth
 
 test-workflow: env ## a program through Snakemake: what an edit redoes, resuming after a kill
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m slow tests/workflow
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/workflow
 
 test-slurm: env ## a program through a real SLURM of one node, started for the test (root; Debian: slurm-wlm munge)
 	@command -v slurmctld >/dev/null || { apt-get update -q && apt-get install -y -q slurm-wlm munge; }
@@ -49,7 +49,7 @@ judge: .judge/.ready ## the official package, in an environment of its own
 	touch $@
 
 parity: env judge ## the same inputs through the official package and through ours
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m parity tests
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -m parity tests/parity
 
 bench: env judge ## time and memory side by side with the official package
 	$(BIN)/python -m benchmarks
