@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from jwstsm.errors import InputError
+from jwstsm.plan import Plan
 from jwstsm.products import read
 from jwstsm.products.fitsio import write
 from jwstsm.wavefront import run_pairs
-from jwstsm.plan import Plan
 from tests.builders import make_slope
 from tests.unit.stage3.dithers import plain_wcs
 
