@@ -23,6 +23,7 @@ configfile: "config.yaml"
 clear_stale_lock()
 note_running()
 program = open_program(config)
+program.forget_incomplete_references()
 
 
 wildcard_constraints:

@@ -215,6 +215,12 @@ class Program:
                     out[key] = self.reference_types(one.name)
         return out
 
+    def forget_incomplete_references(self, lock: str | Path = "references/lock.json") -> None:
+        """Remove the program's lock if that of an exposure is missing: the references are then selected again."""
+        lock = Path(lock)
+        if lock.exists() and not all((lock.parent / f"{name}.json").exists() for name in self.exposures):
+            lock.unlink()
+
     def lock_of(self, exposure: str) -> str:
         """Return the file that says which references serve an exposure."""
         return f"references/{exposure}.json"
@@ -297,11 +303,11 @@ def open_program(content: Mapping[str, Any]) -> Program:
         raise WorkflowError(str(error)) from None
 
 
-def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
-    """Return every product of the stages that are switched on."""
+def targets(program: Program, plan: Callable[[], Plan], selected: Callable[[], Any]) -> list[str]:
+    """Return every product of the stages that are switched on; ``selected`` asks for the references."""
     if not program.exposures:
         raise InputError("there are no uncal files yet; 'snakemake fetch' downloads what config.yaml: archive asks for")
-    plan()  # first, so that jobs are not planned before it is known which references they have
+    selected()  # first, so that jobs are not planned before it is known which references they have
     out = program.stage1_products() if 1 in program.stages else []
     if 2 in program.stages:
         out += plan().image2_products()
@@ -312,7 +318,6 @@ def targets(program: Program, plan: Callable[[], Plan]) -> list[str]:
 
 def described_exposures(program: Program, plan: Callable[[], Plan]) -> list[str]:
     """Return the report's descriptions of the exposures: of the calibrated image where there is one."""
-    plan()
     calibrated = {n for n in plan().level2 if program.image2_kind(n) != "calints"} if 2 in program.stages else set()
     calibrated &= set(program.named("image2"))
     return [f"report/data/{n}_{'cal' if n in calibrated else 'rate'}.json" for n in program.named("detector1")]

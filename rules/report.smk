@@ -23,7 +23,7 @@ rule report:
     The only job that waits for the checkpoints: the graph is planned once when they are done.
     """
     input:
-        products=lambda wildcards: targets(program, plan),
+        products=lambda wildcards: targets(program, plan, checkpoints.references.get),
         exposures=lambda wildcards: described_exposures(program, plan),
         mosaics=lambda wildcards: described_mosaics(program, plan),
         lock="references/lock.json",

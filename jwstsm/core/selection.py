@@ -6,7 +6,7 @@ import numpy as np
 
 from jwstsm.core.compiled import njit
 
-__all__ = ["clip_inplace", "median64_inplace", "median_inplace"]
+__all__ = ["clip_inplace", "median64_inplace", "median_inplace", "order"]
 
 # larger samples are first cut down to the neighbourhood of their median, which some probes tell
 _PROBES = 128
@@ -15,7 +15,7 @@ _LARGE = 320
 
 
 @njit
-def _order(values, count, rank):
+def order(values, count, rank):
     """Return the ``rank``-th smallest of ``values[:count]`` (Hoare's quickselect); smaller ones end up before it."""
     low = 0
     high = count - 1
@@ -54,8 +54,8 @@ def _narrow(values, count, half):
     for k in range(_PROBES):
         probes[k] = values[k * step]
     place = (half * _PROBES) // count
-    high = _order(probes, _PROBES, min(place + _PROBE_REACH, _PROBES - 1))
-    low = _order(probes, _PROBES, max(place - _PROBE_REACH, 0))
+    high = order(probes, _PROBES, min(place + _PROBE_REACH, _PROBES - 1))
+    low = order(probes, _PROBES, max(place - _PROBE_REACH, 0))
     below, inside = 0, 0
     for k in range(count):
         # no short cut: a branch that is taken at random costs more than two comparisons
@@ -82,7 +82,7 @@ def _middle(values, count):
             break
         count = inside
         half -= below
-    upper = _order(values, count, half)
+    upper = order(values, count, half)
     if odd:
         return upper, upper
     lower = values[0]

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from jwstsm.core.compiled import njit
+from jwstsm.core.selection import order
 
 __all__ = ["NETWORK_MAX", "WIDTH", "median_of_sorted", "merge_exchange", "select_median", "sort_columns", "strip_width"]
 
@@ -79,41 +80,12 @@ def median_of_sorted(values, x, count):
 
 
 @njit
-def _select(values, count, rank):
-    """Return the ``rank``-th smallest of ``values[:count]``; smaller ones end up before it (Hoare's quickselect)."""
-    low = 0
-    high = count - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i = low
-        j = high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                swap = values[i]
-                values[i] = values[j]
-                values[j] = swap
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
-        else:
-            break
-    return values[rank]
-
-
-@njit
 def select_median(values, count):
     """Median (float64) of ``values[:count]``, which is reordered; NaN if ``count`` is 0. NaN is not allowed."""
     if count < 1:
         return np.nan
     half = count // 2
-    upper = np.float64(_select(values, count, half))
+    upper = np.float64(order(values, count, half))
     if count % 2 == 1:
         return upper
     lower = values[0]

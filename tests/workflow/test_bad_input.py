@@ -11,6 +11,7 @@ from jwstsm import config
 from jwstsm.cli import main
 from jwstsm.errors import ConfigError
 from jwstsm.workflow import Program
+from tests.workflow.conftest import snakemake
 
 
 @pytest.fixture
@@ -126,3 +127,13 @@ def test_one_damaged_header_does_not_stop_the_others(program, uncal, monkeypatch
     assert len(found.exposures) == 2
     assert [e.name for e in found.exposures.values() if e.error] == ["jw99999001001_02101_00001_nrcb1"]
     assert any("jw99999001001" in note for note in found.notes())
+
+
+def test_a_lost_selection_of_references_is_made_again(program):
+    """Who deletes the references of one exposure gets them selected again, not an error about a missing input."""
+    assert snakemake(program, "references/lock.json").returncode == 0
+    (lock,) = (program / "references").glob("jw*.json")
+    lock.unlink()
+    done = snakemake(program, "stage1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert lock.exists()
