@@ -3,6 +3,8 @@
 The contents page: configuration, rules in the order data flow, one target per stage.
 """
 
+from functools import cache
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -13,6 +15,7 @@ from jwstsm.workflow import (
     described_exposures,
     described_mosaics,
     open_program,
+    plan_swiftly,
     targets,
 )
 
@@ -75,6 +78,9 @@ rule stage3:
     """Mosaics and catalogs."""
     input:
         lambda wildcards: plan().image3_products(),
+
+
+plan_swiftly(workflow.rules)
 
 
 onsuccess:

@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks import associations, imaging, stage1
+from benchmarks import associations, imaging, planning, stage1
 from benchmarks.measure import Measured
 
 
@@ -44,6 +44,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     rows = imaging.rows(folder, simulate_program, arguments.runs)
     rows += stage1.rows(folder, simulate_program, arguments.runs)
+    rows += planning.rows(folder)
     if arguments.all:
         rows += imaging.hundred(folder)
         rows += associations.rows(folder, arguments.runs)

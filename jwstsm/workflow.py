@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import gc
 import glob
+import inspect
 import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = [
     "described_exposures",
     "described_mosaics",
     "open_program",
+    "plan_swiftly",
     "root",
     "snakefile",
     "targets",
@@ -301,6 +303,22 @@ def open_program(content: Mapping[str, Any]) -> Program:
         return Program(content)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
+
+
+def plan_swiftly(rules: Iterable[Any]) -> None:
+    """Keep what Snakemake would work out anew for each of thousands of jobs (a fifth of the time of planning them).
+
+    That is the signatures of the functions in the rules, and the parts of the address of each rule's script.
+    """
+    import smart_open
+
+    for rule in rules:
+        needs = [getattr(resource, "_evaluator", None) for resource in rule.resources.values()]
+        for function in (*rule.input, *rule.params, *needs):
+            if inspect.isfunction(function):
+                function.__signature__ = inspect.signature(function)
+    if not hasattr(smart_open.parse_uri, "cache_info"):
+        smart_open.parse_uri = cache(smart_open.parse_uri)
 
 
 def targets(program: Program, plan: Callable[[], Plan], selected: Callable[[], Any]) -> list[str]:

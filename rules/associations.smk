@@ -18,6 +18,7 @@ checkpoint associations:
         "../scripts/associations.py"
 
 
+@cache
 def plan():
     """Return the plan of stages 2 and 3; asks for the associations and the references first."""
     index = checkpoints.associations.get().output.index

@@ -22,6 +22,7 @@ checkpoint references:
         "../scripts/references.py"
 
 
+@cache
 def locked(exposure):
     """Return the references of an exposure; asks for the selection first."""
     checkpoints.references.get()
