@@ -20,6 +20,7 @@ import yaml
 
 from jwstsm import tables
 from jwstsm.errors import ConfigError
+from jwstsm.files import parse_yaml
 from jwstsm.step import Parameter, Range
 
 __all__ = ["check", "load", "merge", "options_for", "preset_options", "resolve", "step_parameters"]
@@ -79,7 +80,7 @@ def load(path: str | Path) -> dict:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = parse_yaml(path.read_text()) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); make one with 'jwstsm init'") from error
     except yaml.YAMLError as error:
@@ -195,7 +196,7 @@ def preset_names() -> list[str]:
 
 @functools.cache
 def _preset(name: str) -> dict:
-    content = yaml.safe_load(resources.files("jwstsm.presets").joinpath(f"{name}.yaml").read_text())
+    content = parse_yaml(resources.files("jwstsm.presets").joinpath(f"{name}.yaml").read_text())
     for i, rule in enumerate(content["rules"]):
         rule["steps"] = check_steps(rule["steps"], f"preset {name}: rules[{i}]")
     return content

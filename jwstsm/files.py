@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic", "write_if_changed"]
+import yaml
+
+__all__ = ["atomic", "parse_yaml", "write_if_changed"]
 
 
 @contextmanager
@@ -37,3 +40,8 @@ def write_if_changed(path: str | Path, text: str) -> bool:
     with atomic(path) as part:
         part.write_text(text)
     return True
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse a YAML document by the compiled parser, where PyYAML has it (ten times faster)."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, NamedTuple
 
-import yaml
-
 from jwstsm.errors import InputError
+from jwstsm.files import parse_yaml
 
 __all__ = ["ExposureType", "exposure_type", "is_tso", "matches", "pipeline_input", "sequence", "sequences", "stage_of"]
 
@@ -36,7 +35,7 @@ def _exposure_types() -> dict[str, ExposureType]:
 @functools.cache
 def sequences() -> dict[str, dict]:
     """Return ``sequences.yaml``."""
-    return yaml.safe_load(resources.files("jwstsm").joinpath("sequences.yaml").read_text())
+    return parse_yaml(resources.files("jwstsm").joinpath("sequences.yaml").read_text())
 
 
 def exposure_type(header: Mapping[str, Any], name: str = "exposure") -> ExposureType:

@@ -17,6 +17,7 @@ from typing import Any
 
 import jwstsm
 from jwstsm.errors import InputError, JwstsmError
+from jwstsm.files import parse_yaml
 from jwstsm.products.provenance import content_sha1
 
 __all__ = ["Finding", "read_runs", "say_verified", "verify_product"]
@@ -59,10 +60,8 @@ def read_runs(path: str | Path) -> list[dict[str, Any]]:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if path.suffix == ".ecsv":
-        import yaml
-
         lines = [line[2:] for line in path.read_text().splitlines() if line.startswith('# - {"runs":')]
-        return yaml.safe_load(lines[0])[0]["runs"] if lines else []
+        return parse_yaml(lines[0])[0]["runs"] if lines else []
     if ".fits" not in path.suffixes:
         return []
     from astropy.io import fits

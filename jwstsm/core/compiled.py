@@ -13,11 +13,20 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
+import numba.np.linalg
 from numba import get_num_threads, prange
 
 __all__ = ["get_num_threads", "njit", "prange", "set_threads"]
 
 _CACHE = os.environ.get("JWSTSM_NUMBA_CACHE", "1") != "0"
+
+
+def _without_blas() -> None:
+    """Say no where numba asks for BLAS: it imports scipy.linalg for it, a tenth of the time of a job that needs none."""
+    raise ImportError("kernels of this package are compiled without linear algebra; do that outside of them")
+
+
+numba.np.linalg.ensure_blas = _without_blas
 
 
 def njit(*args, parallel: bool = False, **kwargs):

@@ -12,12 +12,11 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import yaml
 from astropy.io import fits
 
 from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import InputError
-from jwstsm.files import atomic
+from jwstsm.files import atomic, parse_yaml
 from jwstsm.products import asdf_block, model
 from jwstsm.products.names import split_name
 from jwstsm.products.stream import image_hdu, write_hdus
@@ -34,7 +33,7 @@ _STRUCTURE = re.compile(
 @functools.cache
 def layouts() -> dict:
     """Return the table of product layouts (``layouts.yaml``)."""
-    return yaml.safe_load(resources.files("jwstsm.products").joinpath("layouts.yaml").read_text())
+    return parse_yaml(resources.files("jwstsm.products").joinpath("layouts.yaml").read_text())
 
 
 def suffix_of(path: str | Path, hdus: fits.HDUList) -> str:
