@@ -12,7 +12,7 @@ import tempfile
 
 import numpy as np
 
-__all__ = ["allocate", "in_memory_limit", "release"]
+__all__ = ["allocate", "in_memory_limit", "is_mapped", "release"]
 
 _DEFAULT_LIMIT = 420_000_000  # bytes; a full frame of 2048 x 2048 x 25 groups in float32
 
@@ -33,16 +33,22 @@ def allocate(shape: tuple[int, ...], dtype, limit: int | None = None) -> np.ndar
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(dir=os.environ.get("JWSTSM_SCRATCH"), prefix="jwstsm-") as file:
         file.truncate(nbytes)
-        array = np.memmap(file, dtype=dtype, mode="r+", shape=shape)
-    # blocks of rows touch a little of every plane; without this the kernel maps much more around each page, and all of
-    # it counts as this process's memory
-    array._mmap.madvise(mmap.MADV_RANDOM)
-    return array
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+
+
+def is_mapped(array: np.ndarray | None) -> bool:
+    """Whether an array is (part of) a mapped scratch file."""
+    return _mapping(array) is not None
 
 
 def release(array: np.ndarray | None) -> None:
     """Hand the mapped pages of a scratch array back to the page cache; its contents stay. No effect on other arrays."""
+    mapping = _mapping(array)
+    if mapping is not None:
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping(array: np.ndarray | None) -> mmap.mmap | None:
     while array is not None and not isinstance(array, mmap.mmap):
         array = getattr(array, "base", None)
-    if array is not None:
-        array.madvise(mmap.MADV_DONTNEED)
+    return array

@@ -155,14 +155,6 @@ class Ramp(Product):
         for start in range(0, nints, size):
             yield start, min(nints, start + size)
 
-    def row_blocks(self, limit: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield ``(first, last + 1)`` of blocks of detector rows, over all integrations, that fit in memory."""
-        ny = self.data.shape[2]
-        one = max(1, self.data.nbytes // ny)
-        size = max(1, (limit or scratch.in_memory_limit() // 2) // one)
-        for start in range(0, ny, size):
-            yield start, min(ny, start + size)
-
     def release(self) -> None:
         """Hand the pages of scratch arrays back after a block."""
         scratch.release(self.data)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
-from jwstsm.core.scratch import allocate
 from jwstsm.core.selection import clip_inplace, median_inplace
 from jwstsm.stage1._columns import merge_exchange, sort_columns, strip_width
 from jwstsm.stage1._emicorr_clock import OUTPUTS, Clock, Wave
@@ -23,6 +23,7 @@ __all__ = ["folded_wave", "lookup_table", "match_reference", "remove_wave_inplac
 _MOST_STEPS = 500
 _SIGMA = 3.0
 _ROUNDS = 5
+_BINS = 16  # steps of phase that are clipped at a time
 
 
 @njit(parallel=True)
@@ -292,19 +293,26 @@ def folded_wave(data: np.ndarray, wave: Wave, clock: Clock, steps: int) -> np.nd
     """
     nints, ngroups, ny, nx = data.shape
     nx4, timing = nx // OUTPUTS, _timing(clock)
-    counts = np.stack(
-        [bin_counts(ngroups, ny, nx4, i * clock.integration, timing, wave.period, steps) for i in range(nints)]
-    )
-    start = np.concatenate(([0], np.cumsum(counts.sum(axis=(0, 1)))))
-    flat = counts.reshape(-1, steps)
-    place = (np.cumsum(flat, axis=0) - flat + start[:-1]).reshape(counts.shape)
-    values = allocate((int(start[-1]),), np.float32)
+
+    def counts(i: int) -> np.ndarray:
+        return bin_counts(ngroups, ny, nx4, i * clock.integration, timing, wave.period, steps)
+
+    start = np.concatenate(([0], np.cumsum(sum(counts(i).sum(axis=0) for i in range(nints)))))
+    begin = start[:-1]
+    values = scratch.allocate((int(start[-1]),), np.float32)
     rest = np.empty((ngroups, ny, nx4), np.float32)
     for i in range(nints):
         residuals_of_ramps(data[i], merge_exchange(ngroups - 2), strip_width(ngroups) & ~3, rest)
         level = group_levels(rest)
-        deal_to_bins(rest, level, i * clock.integration, timing, wave.period, place[i], values)
-    means = clipped_means(values, start, _SIGMA, _ROUNDS)
+        ends = begin + np.cumsum(own := counts(i), axis=0)
+        deal_to_bins(rest, level, i * clock.integration, timing, wave.period, ends - own, values)
+        begin = ends[-1]
+        scratch.release(data)
+        scratch.release(values)
+    means = np.empty(steps)
+    for b in range(0, steps, _BINS):
+        means[b : b + _BINS] = clipped_means(values, start[b : b + _BINS + 1], _SIGMA, _ROUNDS)
+        scratch.release(values)
     return means - np.median(means)
 
 

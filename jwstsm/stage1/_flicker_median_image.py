@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from jwstsm.core.compiled import njit, prange
+from jwstsm.core.rows import row_blocks
 from jwstsm.core.scratch import allocate
 from jwstsm.core.selection import median_inplace
 from jwstsm.core.stats import median
@@ -78,9 +79,8 @@ class MedianRamp:
         scale = flux / np.median(flux[good])
         scale[~good] = np.median(scale[good])
         groups = allocate(ramp.data.shape[1:], np.float32)
-        for y0, y1 in ramp.row_blocks():
-            median_over_integrations(ramp.data[:, :, y0:y1], groups[:, y0:y1])
-            ramp.release()
+        for _, (data, out) in row_blocks(read=(ramp.data,), made=(groups,)):
+            median_over_integrations(data, out)
         return cls(groups, scale)
 
     def group(self, integration: int, group: int) -> np.ndarray:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, OUTLIER, SATURATED
 
-__all__ = ["MARK", "all_flagged", "spread_to_neighbours", "tidy_flags", "unflag_full_groups"]
+__all__ = ["MARK", "all_flagged", "spread_to_neighbours", "tidy_flags", "unflag_full_groups", "usable_groups"]
 
 MARK = np.uint8(OUTLIER)  # not used in GROUPDQ
 
@@ -67,6 +68,15 @@ def all_flagged(plane, bits):
             if plane[y, x] & bits == 0:
                 return False
     return True
+
+
+def usable_groups(groupdq: np.ndarray) -> np.ndarray:
+    """Return how many groups of each integration are not DO_NOT_USE in every pixel, (nints,) int."""
+    usable = np.empty(groupdq.shape[0], np.int64)
+    for i, planes in enumerate(groupdq):
+        usable[i] = sum(not all_flagged(plane, np.uint8(DO_NOT_USE)) for plane in planes)
+        scratch.release(groupdq)
+    return usable
 
 
 @njit

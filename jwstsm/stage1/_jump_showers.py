@@ -15,9 +15,10 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, REFERENCE_PIXEL, SATURATED
+from jwstsm.core.rows import row_blocks
 from jwstsm.stage1._columns import merge_exchange, select_median, sort_columns, strip_width
 from jwstsm.stage1._jump_large_events import expanded_axes
-from jwstsm.stage1._jump_planes import all_flagged
+from jwstsm.stage1._jump_planes import all_flagged, usable_groups
 from jwstsm.stage1._jump_regions import draw_ellipse, find_ellipses, new_mask
 from jwstsm.stage1._jump_sigma_clip import clipped_moments
 
@@ -86,9 +87,8 @@ def flag_showers(ramp, gain: np.ndarray, noise2: np.ndarray, settings: Showers) 
         Number of patches, counted in every group; 0 when the exposure has too few differences to tell.
     """
     data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
-    nints, ngroups = data.shape[:2]
-    unused = sum(all_flagged(groupdq[i, g], _DNU) for i in range(nints) for g in range(ngroups))
-    if nints * (ngroups - 1) - unused < _MIN_DIFFERENCES:
+    nints = data.shape[0]
+    if usable_groups(groupdq).sum() - nints < _MIN_DIFFERENCES:
         return 0
     centre, sigma = _usual_differences(ramp, gain, noise2, settings.clip_from)
     reference = ramp.pixeldq == np.uint32(REFERENCE_PIXEL)
@@ -129,18 +129,16 @@ def ring_spans(inner_radius: float, ring_width: float) -> np.ndarray:
 
 def _usual_differences(ramp, gain: np.ndarray, noise2: np.ndarray, clip_from: int):
     """Return centre and noise of every pixel's differences: (1 or ngroups - 1, ny, nx) float32 each [e-]."""
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
-    nints, ngroups, ny, nx = data.shape
+    nints, ngroups, ny, nx = ramp.data.shape
     clipped = nints >= clip_from
     centre = np.empty((ngroups - 1 if clipped else 1, ny, nx), np.float32)
     sigma = np.empty_like(centre)
     n = nints * (ngroups - 1)
-    for y0, y1 in ramp.row_blocks():
+    for _, arrays in row_blocks(read=(ramp.data, ramp.groupdq, gain), made=(centre, sigma) if clipped else (centre,)):
         if clipped:
-            clipped_moments(data, groupdq, gain, 5.0, strip_width(n), y0, y1, centre, sigma)
+            clipped_moments(*arrays[:3], 5.0, *arrays[3:])
         else:
-            median_differences(data, groupdq, gain, merge_exchange(n), strip_width(n), y0, y1, centre[0])
-        ramp.release()
+            median_differences(*arrays[:3], merge_exchange(n), strip_width(n), arrays[3])
     if not clipped:
         sigma[0] = np.sqrt(np.abs(centre[0]) + noise2)
     return centre, sigma
@@ -180,13 +178,12 @@ def _usable(flags):
 
 
 @njit(parallel=True)
-def median_differences(data, groupdq, gain, network, width, y0, y1, median):
-    """Median over all integrations of the usable differences [e-] of rows ``y0`` to ``y1``, into ``median``."""
-    nints, ngroups, _, nx = data.shape
+def median_differences(data, groupdq, gain, network, width, median):
+    """Median over all integrations of the usable differences [e-], into ``median`` (1, ny, nx)."""
+    nints, ngroups, ny, nx = data.shape
     n = nints * (ngroups - 1)
     inf = np.float32(np.inf)
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for y in prange(ny):
         ordered = np.empty((n, width), np.float32)
         column = np.empty(n, np.float32)
         usable = np.empty(width, np.int64)
@@ -217,7 +214,7 @@ def median_differences(data, groupdq, gain, network, width, y0, y1, median):
                             column[kept] = ordered[k, x]
                             kept += 1
                     middle = np.float32(select_median(column, kept))
-                median[y, x0 + x] = middle if count > 0 else np.float32(np.nan)
+                median[0, y, x0 + x] = middle if count > 0 else np.float32(np.nan)
 
 
 @njit(parallel=True)

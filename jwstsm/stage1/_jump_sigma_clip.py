@@ -121,8 +121,8 @@ def _sort_strip(diffs, first, stride, count, width, network, ordered, usable):
 
 
 @njit(parallel=True)
-def clip_differences(data, groupdq, gain, threshold, per_group, network, width, y0, y1):
-    """Flag the differences of rows ``y0`` to ``y1`` that sigma clipping rejects.
+def clip_differences(data, groupdq, gain, threshold, per_group, network, width):
+    """Flag the differences that sigma clipping rejects.
 
     Parameters
     ----------
@@ -138,16 +138,15 @@ def clip_differences(data, groupdq, gain, threshold, per_group, network, width, 
         Clip each group over the integrations; otherwise all differences of the pixel together.
     network : (ncomparators, 2) int64
         For as many values as are clipped together.
-    width, y0, y1 : int
-        Pixels per strip, rows.
+    width : int
+        Pixels per strip.
     """
-    nints, ngroups, _, nx = data.shape
+    nints, ngroups, ny, nx = data.shape
     steps = ngroups - 1
     n = nints * steps
     sets = steps if per_group else 1
     count = n // sets
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for y in prange(ny):
         diffs = np.empty((n, width), np.float32)
         ordered = np.empty((count, width), np.float32)
         mean = np.empty(width, np.float64)
@@ -172,16 +171,15 @@ def clip_differences(data, groupdq, gain, threshold, per_group, network, width, 
 
 
 @njit(parallel=True)
-def clipped_moments(data, groupdq, gain, threshold, width, y0, y1, median, deviation):
-    """Clipped median and standard deviation over the integrations of each difference, for rows ``y0`` to ``y1``.
+def clipped_moments(data, groupdq, gain, threshold, median, deviation):
+    """Clipped median and standard deviation over the integrations of each difference.
 
     ``median`` and ``deviation`` are (ngroups - 1, ny, nx) float32 [e-] and are filled; NaN where nothing is usable.
     Differences that are jumps already are left out.
     """
-    nints, ngroups, _, nx = data.shape
+    nints, ngroups, ny, nx = data.shape
     steps = ngroups - 1
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for y in prange(ny):
         column = np.empty((nints, 1), np.float32)
         mean = np.empty(1, np.float64)
         square = np.empty(1, np.float64)

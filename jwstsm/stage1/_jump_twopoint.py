@@ -1,8 +1,8 @@
 """Kernels of the two-point difference method: outlying differences of neighbouring groups are jumps.
 
 Everything about one pixel happens in one visit: its differences are formed in electrons, their median is taken, and the
-flags are set, for a strip of pixels at a time. ``data``, ``groupdq`` are the whole ``(nints, ngroups, ny, nx)`` arrays;
-the kernels work on rows ``y0`` to ``y1`` and on all integrations, and rows are independent of each other.
+flags are set, for a strip of pixels at a time. ``data``, ``groupdq`` are ``(nints, ngroups, ny, nx)`` arrays, or
+some rows of them with all integrations; rows are independent of each other.
 
 Jumps that reach their neighbours are marked with a bit that GROUPDQ never uses, see :mod:`jwstsm.stage1._jump_planes`.
 """
@@ -210,8 +210,8 @@ def _finish_pixel(groupdq, y, xx, diffs, x, noise2, low, high, spare):
 
 
 @njit(parallel=True)
-def flag_differences(data, groupdq, gain, noise2, nframes, thresholds, one_pass, low, high, network, width, y0, y1):
-    """Flag jumps of rows ``y0`` to ``y1`` in ``groupdq``, and mark those whose neighbours are to be flagged.
+def flag_differences(data, groupdq, gain, noise2, nframes, thresholds, one_pass, low, high, network, width):
+    """Flag jumps in ``groupdq``, and mark those whose neighbours are to be flagged.
 
     Parameters
     ----------
@@ -235,19 +235,16 @@ def flag_differences(data, groupdq, gain, noise2, nframes, thresholds, one_pass,
         From :func:`jwstsm.stage1._columns.merge_exchange` for ``nints * (ngroups - 1)``.
     width : int
         Pixels per strip.
-    y0, y1 : int
-        Rows.
 
     Returns
     -------
-    (y1 - y0,) int64 ndarray
+    (ny,) int64 ndarray
         Jumps in each row.
     """
-    nints, ngroups, _, nx = data.shape
+    nints, ngroups, ny, nx = data.shape
     n = nints * (ngroups - 1)
-    found = np.zeros(y1 - y0, np.int64)
-    for j in prange(y1 - y0):
-        y = y0 + j
+    found = np.zeros(ny, np.int64)
+    for y in prange(ny):
         diffs = np.empty((n, width), np.float32)
         ordered = np.empty((n, width), np.float32)
         spare = np.empty(n, np.float32)
@@ -279,18 +276,17 @@ def flag_differences(data, groupdq, gain, noise2, nframes, thresholds, one_pass,
                             groupdq[k // (ngroups - 1), k % (ngroups - 1) + 1, y, x0 + x] |= _JUMP
                 if hit or seen[x] & _JUMP:
                     total += _finish_pixel(groupdq, y, x0 + x, diffs, x, variance, low, high, spare)
-        found[j] = total
+        found[y] = total
     return found
 
 
 @njit(parallel=True)
-def count_and_mark(data, groupdq, gain, noise2, nframes, low, high, width, y0, y1):
+def count_and_mark(data, groupdq, gain, noise2, nframes, low, high, width):
     """Count the jumps of each row and mark those between ``low`` and ``high`` sigma (see :func:`flag_differences`)."""
-    nints, ngroups, _, nx = data.shape
+    nints, ngroups, ny, nx = data.shape
     n = nints * (ngroups - 1)
-    found = np.zeros(y1 - y0, np.int64)
-    for j in prange(y1 - y0):
-        y = y0 + j
+    found = np.zeros(ny, np.int64)
+    for y in prange(ny):
         diffs = np.empty((n, width), np.float32)
         spare = np.empty(n, np.float32)
         usable = np.empty(width, np.int64)
@@ -303,20 +299,19 @@ def count_and_mark(data, groupdq, gain, noise2, nframes, low, high, width, y0, y
                 if seen[x] & _JUMP:
                     variance = np.float64(noise2[y, x0 + x]) / nframes
                     total += _finish_pixel(groupdq, y, x0 + x, diffs, x, variance, low, high, spare)
-        found[j] = total
+        found[y] = total
     return found
 
 
 @njit(parallel=True)
-def flag_after_jumps(data, groupdq, gain, sizes, spans, width, y0, y1):
+def flag_after_jumps(data, groupdq, gain, sizes, spans, width):
     """Flag the groups that follow a jump of at least ``sizes[s]`` electrons, ``spans[s]`` of them, for s = 0 and 1.
 
     A jump's size is its difference less the pixel's median difference. Groups with SATURATED or DO_NOT_USE are left.
     """
-    nints, ngroups, _, nx = data.shape
+    nints, ngroups, ny, nx = data.shape
     n = nints * (ngroups - 1)
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for y in prange(ny):
         diffs = np.empty((n, width), np.float32)
         spare = np.empty(n, np.float32)
         usable = np.empty(width, np.int64)

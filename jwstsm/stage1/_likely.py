@@ -86,9 +86,9 @@ class Sampling:
 @njit(parallel=True)
 def fit_rows(
     data, groupdq, pixeldq, gain, readnoise, dark, zeroframe, nframes, table, pairs, one, two, robust,
-    network, width, y0, y1, rate, ratedq, slope, slopedq, var_p, var_r, err, chisq,
+    network, width, rate, ratedq, slope, slopedq, var_p, var_r, err, chisq,
 ):  # fmt: skip
-    """Fit all ramps of rows ``y0`` to ``y1``.
+    """Fit all ramps.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ def fit_rows(
         From :func:`jump_limits`.
     robust : bool
         Guess the noise from unflagged differences, keep the difference after a jump, and fit a third time.
-    network, width, y0, y1
-        From :func:`merge_exchange`; pixels per strip; rows.
+    network, width
+        From :func:`merge_exchange`; pixels per strip.
     rate : (5, ny, nx) float32
         Filled if there are several integrations: slope [DN/s], variances from photon and read noise [(DN/s)^2], error
         [DN/s], chi^2 of the exposure.
@@ -118,10 +118,10 @@ def fit_rows(
     slope, slopedq, var_p, var_r, err, chisq : (nints, ny, nx)
         Filled: the same for each integration.
     """
-    nints, ngroups, _, nx = data.shape
+    nints, ngroups, ny, nx = data.shape
     n = table.shape[1]
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for j in prange(ny):
+        y = np.int64(j)  # j is unsigned, which does not mix with other integers
         values = np.empty((n + 1, width), np.float32)
         flags = np.empty((n + 1, width), np.uint8)
         diffs = np.empty((n, width), np.float64)

@@ -143,9 +143,9 @@ def _finish_integration(fit, dq, width, slope, var_p, var_r, err):
 @njit(parallel=True)
 def fit_rows(
     data, groupdq, pixeldq, gain, readnoise, dark, zeroframe, g0, g1, times, root, suppress,
-    network, table, starts, width, y0, y1, rate, ratedq, slope, slopedq, var_p, var_r, err,
+    network, table, starts, width, rate, ratedq, slope, slopedq, var_p, var_r, err,
 ):  # fmt: skip
-    """Fit all ramps of rows ``y0`` to ``y1``.
+    """Fit all ramps.
 
     Parameters
     ----------
@@ -167,18 +167,18 @@ def fit_rows(
         Give up ramps with only one good group.
     network, table, starts
         From :func:`merge_exchange` and :func:`slope_coefficients`.
-    width, y0, y1 : int
-        Pixels per strip; rows.
+    width : int
+        Pixels per strip.
     rate : (4, ny, nx) float32
         Filled: slope [DN/s], variances from photon and read noise [(DN/s)^2], error [DN/s] of the exposure.
     ratedq : (ny, nx) uint32
     slope, slopedq, var_p, var_r, err : (nints, ny, nx)
         Filled: the same per integration.
     """
-    nints, _, _, nx = data.shape
+    nints, _, ny, nx = data.shape
     ngroups = g1 - g0
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for j in prange(ny):
+        y = np.int64(j)  # j is unsigned, which does not mix with other integers
         values = np.empty((ngroups, width), np.float32)
         flags = np.empty((ngroups, width), np.uint8)
         marks = np.empty((ngroups, 1), np.uint8)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import JUMP_DET
+from jwstsm.core.rows import row_blocks
 from jwstsm.stage1._columns import merge_exchange, strip_width
 from jwstsm.stage1._ols_segments import POWERS, find_segments, fit_segment, slope_coefficients
 from jwstsm.stage1._ols_strip import FIRST, SEEN, load_strip, median_rates
@@ -45,40 +45,33 @@ def segment_details(ramp, gain, readnoise, dark, zeroframe, groups, times, suppr
     ``yint`` is the line's value at group 0 [DN]; ``pedestal`` the first value less the slope times the time before it,
     in groups (the official product's formula); ``weights`` is ``1 / var_rnoise``; ``crmag`` the step at each jump.
     """
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
     g0, g1 = groups
-    nints, _, ny, nx = data.shape
+    nints, _, ny, nx = ramp.data.shape
     root = float(np.sqrt(2.0 * ramp.readout.nframes))
     width = strip_width(g1 - g0)
-    inputs = (data, groupdq, gain, readnoise, dark, zeroframe, g0, g1, times, root, suppress)
-    most = np.zeros((2, ny), np.int64)
-    for y0, y1 in ramp.row_blocks():
-        _count(data, groupdq, zeroframe, g0, g1, suppress, width, y0, y1, most)
-        ramp.release()
+    most = np.zeros((ny, 2), np.int64)
+    for _, (data, groupdq, zeros, counts) in row_blocks(read=(ramp.data, ramp.groupdq, zeroframe), made=(most,)):
+        _count(data, groupdq, zeros, g0, g1, suppress, width, counts)
     # at least one plane each: an array without planes cannot be told from a missing one in a file
-    nsegments, njumps = (max(1, int(n)) for n in most.max(axis=1))
+    nsegments, njumps = (max(1, int(n)) for n in most.max(axis=0))
     planes = ramp.allocate((len(_SEGMENT_PLANES), nints, nsegments, ny, nx), np.float32)
     pedestal = ramp.allocate((nints, ny, nx), np.float32)
     crmag = ramp.allocate((nints, njumps, ny, nx), np.float32)
     readout = ramp.readout
     lead = ((readout.nframes + 1) / 2 + readout.drop_frames1) / (readout.nframes + readout.groupgap)
     tables = (merge_exchange(g1 - g0 - 1), *slope_coefficients(max(g1 - g0, 2)), POWERS, width)
-    outputs = [np.asarray(plane) for plane in (slope, *planes, pedestal, crmag)]
-    for y0, y1 in ramp.row_blocks(scratch.in_memory_limit() // 8):
-        _fill(*inputs, lead, *tables, y0, y1, *outputs)
-        ramp.release()
-        for space in (planes, pedestal, crmag):
-            scratch.release(space)
+    inputs = (ramp.data, ramp.groupdq, gain, readnoise, dark, zeroframe, slope)
+    for _, arrays in row_blocks(read=inputs, changed=(*planes, pedestal, crmag)):  # 0 where the kernel writes nothing
+        _fill(*arrays[:6], g0, g1, times, root, suppress, lead, *tables, *arrays[6:])
     return dict(zip(_SEGMENT_PLANES, planes, strict=True)) | {"pedestal": pedestal, "crmag": crmag}
 
 
 @njit(parallel=True)
-def _count(data, groupdq, zeroframe, g0, g1, suppress, width, y0, y1, most):
-    """Largest number of segments and of jumps of a ramp in each row, into ``most`` (2, ny)."""
-    nints, _, _, nx = data.shape
+def _count(data, groupdq, zeroframe, g0, g1, suppress, width, most):
+    """Largest number of segments and of jumps of a ramp in each row, into ``most`` (ny, 2)."""
+    nints, _, ny, nx = data.shape
     ngroups = g1 - g0
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for y in prange(ny):
         values = np.empty((ngroups, width), np.float32)
         flags = np.empty((ngroups, width), np.uint8)
         facts = np.empty((5, width), np.int64)
@@ -89,11 +82,11 @@ def _count(data, groupdq, zeroframe, g0, g1, suppress, width, y0, y1, most):
             for i in range(nints):
                 load_strip(data, groupdq, zeroframe, i, g0, g1, y, x0, w, suppress, values, flags, facts)
                 for x in range(w):
-                    most[0, y] = max(most[0, y], find_segments(flags, x, ngroups, begin, size))
+                    most[y, 0] = max(most[y, 0], find_segments(flags, x, ngroups, begin, size))
                     jumps = 0
                     for g in range(1, ngroups):
                         jumps += 1 if flags[g, x] & _JUMP else 0
-                    most[1, y] = max(most[1, y], jumps)
+                    most[y, 1] = max(most[y, 1], jumps)
 
 
 @njit
@@ -124,14 +117,14 @@ def _line_details(values, x, start, length, power, noise, powers):
 @njit(parallel=True)
 def _fill(
     data, groupdq, gain, readnoise, dark, zeroframe, g0, g1, times, root, suppress, lead,
-    network, table, starts, powers, width, y0, y1,
+    network, table, starts, powers, width,
     rateints, slope, sigslope, var_p, var_r, yint, sigyint, weights, pedestal, crmag,
 ):  # fmt: skip
-    """Fill the planes of rows ``y0`` to ``y1`` (see :func:`segment_details`)."""
-    nints, _, _, nx = data.shape
+    """Fill the planes (see :func:`segment_details`)."""
+    nints, _, ny, nx = data.shape
     ngroups = g1 - g0
-    for j in prange(y1 - y0):
-        y = y0 + j
+    for j in prange(ny):
+        y = np.int64(j)  # j is unsigned, which does not mix with other integers
         values = np.empty((ngroups, width), np.float32)
         flags = np.empty((ngroups, width), np.uint8)
         facts = np.empty((5, width), np.int64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.products import Slope
 from jwstsm.step import Skipped, step
 
@@ -15,12 +16,13 @@ __all__ = ["gain_scale", "scale_slope_inplace"]
 
 def scale_slope_inplace(factor: float, linear: list[np.ndarray | None], variances: list[np.ndarray | None]) -> None:
     """Multiply rates and errors by ``factor`` and variances by its square; entries that are None are passed over."""
-    for array in linear:
-        if array is not None:
-            np.multiply(array, np.float32(factor), out=array)
-    for array in variances:
-        if array is not None:
-            np.multiply(array, np.float32(factor**2), out=array)
+    for arrays, power in ((linear, 1), (variances, 2)):
+        for array in arrays:
+            if array is not None:
+                # plane by plane: those of a long series are in scratch files
+                for plane in array if array.ndim > 2 else [array]:
+                    plane *= np.float32(factor**power)
+                    scratch.release(array)
 
 
 @step("S_GANSCL", references=["gain"], scope="exposure")

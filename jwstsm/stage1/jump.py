@@ -15,124 +15,33 @@ import numpy as np
 from jwstsm.core.dq import DO_NOT_USE, NO_GAIN_VALUE
 from jwstsm.products import Ramp
 from jwstsm.references import References
-from jwstsm.stage1._columns import merge_exchange, strip_width
+from jwstsm.stage1._jump_hits import MIN_GROUPS, Hits, find_jumps
 from jwstsm.stage1._jump_large_events import LargeEvents, flag_large_events
-from jwstsm.stage1._jump_planes import all_flagged, spread_to_neighbours, tidy_flags, unflag_full_groups
+from jwstsm.stage1._jump_planes import tidy_flags, usable_groups
 from jwstsm.stage1._jump_showers import Showers, flag_showers
-from jwstsm.stage1._jump_sigma_clip import clip_differences
-from jwstsm.stage1._jump_twopoint import count_and_mark, flag_after_jumps, flag_differences
 from jwstsm.step import Range, Skipped, step
 
-__all__ = ["find_jumps", "jump", "usable_groups"]
+__all__ = ["jump"]
 
 log = logging.getLogger(__name__)
 
-_DNU = np.uint8(DO_NOT_USE)
 
-#: Usable groups that an integration needs before its differences are compared with each other.
-_MIN_GROUPS = 3
-
-
-def usable_groups(groupdq: np.ndarray) -> np.ndarray:
-    """Return how many groups of each integration are not DO_NOT_USE in every pixel, (nints,) int."""
-    nints, ngroups = groupdq.shape[:2]
-    return np.array([ngroups - sum(all_flagged(groupdq[i, g], _DNU) for g in range(ngroups)) for i in range(nints)])
+def _after(gain: np.ndarray, sizes_dn: tuple[float, float], times_s: tuple[float, float], tgroup: float) -> tuple:
+    """Return ``(size [e-], groups)`` of the jumps that flag groups after them."""
+    spans = [int(time // tgroup) for time in times_s]
+    usual_gain = float(np.nanmedian(gain)) if max(spans) > 0 else np.nan
+    return tuple((dn * usual_gain, n) for dn, n in zip(sizes_dn, spans, strict=True))
 
 
-def find_jumps(
-    ramp: Ramp,
-    gain: np.ndarray,
-    noise: np.ndarray,
-    *,
-    thresholds: tuple[float, float, float] = (4.0, 6.0, 5.0),
-    neighbours: tuple[float, float] | None = (10.0, 1000.0),
-    after: tuple[tuple[float, int], ...] = (),
-    one_pass_from: int = 10,
-    clip_from: int = 100,
-    clip_per_group: bool = True,
-) -> int | None:
-    """Flag single hits, their neighbours and the groups after them in ``ramp.groupdq``.
-
-    Parameters
-    ----------
-    ramp : Ramp
-        ``data`` (nints, ngroups, ny, nx) float32 [DN]; ``groupdq`` is changed.
-    gain : (ny, nx) float32
-        Gain [e-/DN].
-    noise : (ny, nx) float32
-        Noise of the difference of two frames [e-].
-    thresholds : (normal, two differences, three differences)
-        Limits [sigma] by the number of usable differences of a pixel.
-    neighbours : (low, high) or None
-        Jumps between these limits [sigma] flag their four neighbours.
-    after : tuple of (size [e-], groups), at most two
-        Jumps of at least this size flag so many groups after them.
-    one_pass_from : int
-        Usable differences from which all are tested at once instead of one by one.
-    clip_from : int
-        Integrations (usable groups if not ``clip_per_group``) from which sigma clipping is used instead.
-    clip_per_group : bool
-        Clip the same difference over the integrations, or all differences of a pixel together.
-
-    Returns
-    -------
-    int or None
-        Number of hits; None if there are too few usable groups to find any.
-
-    Notes
-    -----
-    With ``m`` the median of a pixel's differences over all integrations [e-], the noise of one is
-    ``sigma = sqrt(|m| + noise**2 / nframes)`` and ``|d - m| > threshold * sigma`` is a jump. One by one: the sizes
-    ``|d|`` are compared with their median without the largest, the most outlying one is rejected, and both are renewed.
-    """
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
-    nints, ngroups = data.shape[:2]
-    usable = usable_groups(groupdq)
-    clip = (nints if clip_per_group else int(usable.sum())) >= clip_from
-    if not clip and usable.min() < _MIN_GROUPS:
-        return None
-    n = nints * (ngroups - 1)
-    width = strip_width(n)
-    noise2 = noise * noise
-    nframes = float(ramp.readout.nframes)
-    low, high = neighbours or (np.inf, np.inf)
-    normal, two, three = thresholds
-    found = 0
-    if clip:
-        network = merge_exchange(nints if clip_per_group else n)
-        for y0, y1 in ramp.row_blocks():
-            clip_differences(data, groupdq, gain, float(normal), clip_per_group, network, width, y0, y1)
-            ramp.release()
-        for i0, i1 in ramp.integration_blocks():
-            unflag_full_groups(groupdq, i0, i1)
-        for y0, y1 in ramp.row_blocks():
-            found += int(count_and_mark(data, groupdq, gain, noise2, nframes, low, high, width, y0, y1).sum())
-            ramp.release()
-    else:
-        limits = np.array([np.inf, np.inf, two, three, normal])
-        one_pass = bool(usable.min() - 1 >= one_pass_from)
-        for y0, y1 in ramp.row_blocks():
-            rows = flag_differences(
-                data, groupdq, gain, noise2, nframes, limits, one_pass, low, high, merge_exchange(n), width, y0, y1
-            )
-            found += int(rows.sum())
-            ramp.release()
-    _extend(ramp, data, groupdq, gain, neighbours is not None, after, width)
-    return found
-
-
-def _extend(ramp: Ramp, data, groupdq, gain, neighbours: bool, after, width: int) -> None:
-    """Flag neighbours of marked jumps and groups after large ones."""
-    if neighbours:
-        for i0, i1 in ramp.integration_blocks():
-            spread_to_neighbours(groupdq, i0, i1)
-            ramp.release()
-    if any(span > 0 for _, span in after):
-        pairs = (*after, (np.inf, 0))[:2]
-        sizes, spans = np.array([p[0] for p in pairs], np.float64), np.array([p[1] for p in pairs], np.int64)
-        for y0, y1 in ramp.row_blocks():
-            flag_after_jumps(data, groupdq, gain, sizes, spans, width, y0, y1)
-            ramp.release()
+def _flag_hits(ramp: Ramp, gain: np.ndarray, noise: np.ndarray, settings: Hits) -> int | None:
+    """Flag single hits, and remove the flags that others make superfluous; return their number (None: not looked for)."""
+    hits = find_jumps(ramp, gain, noise, settings)
+    if hits is None:
+        log.warning("jump: an integration has fewer than %d usable groups; no single hits are looked for", MIN_GROUPS)
+    for i0, i1 in ramp.integration_blocks():
+        tidy_flags(np.asarray(ramp.groupdq), i0, i1)
+        ramp.release()
+    return hits
 
 
 def _record_rates(ramp: Ramp, hits: int | None, events: int) -> None:
@@ -281,43 +190,27 @@ def jump(
     ramp.pixeldq[~(gain > 0)] |= np.uint32(NO_GAIN_VALUE | DO_NOT_USE)
     noise = noise * gain
     tgroup = ramp.readout.group_time_s
-    spans = [int(time // tgroup) for time in (after_jump_flag_time1, after_jump_flag_time2)]
-    usual_gain = float(np.nanmedian(gain)) if max(spans) > 0 else np.nan
-    after = tuple((dn * usual_gain, n) for dn, n in zip((after_jump_flag_dn1, after_jump_flag_dn2), spans, strict=True))
-    hits = find_jumps(
-        ramp,
-        gain,
-        noise,
-        thresholds=(rejection_threshold, three_group_rejection_threshold, four_group_rejection_threshold),
-        neighbours=(min_jump_to_flag_neighbors, max_jump_to_flag_neighbors) if flag_4_neighbors else None,
-        after=after,
-        one_pass_from=min_diffs_single_pass,
-        clip_from=minimum_sigclip_groups,
-        clip_per_group=only_use_ints,
-    )
-    if hits is None:
-        log.warning("jump: an integration has fewer than %d usable groups; no single hits are looked for", _MIN_GROUPS)
-    groupdq = np.asarray(ramp.groupdq)
-    for i0, i1 in ramp.integration_blocks():
-        tidy_flags(groupdq, i0, i1)
-        ramp.release()
+    after = _after(gain, (after_jump_flag_dn1, after_jump_flag_dn2), (after_jump_flag_time1, after_jump_flag_time2), tgroup)
+    thresholds = (rejection_threshold, three_group_rejection_threshold, four_group_rejection_threshold)
+    neighbours = (min_jump_to_flag_neighbors, max_jump_to_flag_neighbors) if flag_4_neighbors else None
+    single = Hits(thresholds, neighbours, after, min_diffs_single_pass, minimum_sigclip_groups, only_use_ints)
+    hits = _flag_hits(ramp, gain, noise, single)
     events = 0
     if expand_large_events:
         next_groups = int(snowball_time_masked_next_int // tgroup) if mask_snowball_core_next_int else 0
-        settings = LargeEvents(
+        large = LargeEvents(
             min_jump_area, min_sat_area, expand_factor, sat_required_snowball, min_sat_radius_extend,
             2 * sat_expand, edge_size, 2 * max_extended_radius, next_groups,
         )  # fmt: skip
-        events = flag_large_events(groupdq, settings, ramp.release)
+        events = flag_large_events(np.asarray(ramp.groupdq), large, ramp.release)
         log.info("jump: %d snowballs", events)
     if find_showers:
-        settings = Showers(
+        showers = Showers(
             extend_snr_threshold, extend_min_area, extend_inner_radius, extend_outer_radius,
             extend_ellipse_expand_ratio, 2 * max_extended_radius, int(time_masked_after_shower // tgroup),
             max_shower_amplitude * tgroup, minimum_sigclip_groups,
         )  # fmt: skip
-        noise2 = noise * noise / np.float32(ramp.readout.nframes)
-        events = flag_showers(ramp, gain, noise2, settings)
+        events = flag_showers(ramp, gain, noise * noise / np.float32(ramp.readout.nframes), showers)
         log.info("jump: %d showers", events)
     _record_rates(ramp, hits, events)
     return ramp

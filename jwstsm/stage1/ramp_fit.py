@@ -16,6 +16,7 @@ import numpy as np
 
 from jwstsm.core import scratch
 from jwstsm.core.dq import DO_NOT_USE
+from jwstsm.core.rows import row_blocks
 from jwstsm.products import FitOpt, Ramp, Slope
 from jwstsm.references import References
 from jwstsm.stage1 import _likely, _ols
@@ -47,8 +48,10 @@ def select_groups(groupdq: np.ndarray, first: int | None, last: int | None) -> b
     high = ngroups - 1 if last is None else min(last, ngroups - 1)
     if low >= high:
         return False
-    groupdq[:, :low] |= _DNU
-    groupdq[:, high + 1 :] |= _DNU
+    for planes in groupdq:
+        planes[:low] |= _DNU
+        planes[high + 1 :] |= _DNU
+        scratch.release(groupdq)
     return True
 
 
@@ -59,7 +62,12 @@ def used_groups(groupdq: np.ndarray, instrument: str) -> tuple[int, int]:
         return 0, ngroups
 
     def unused(g: int) -> bool:
-        return all(all_flagged(plane, _DNU) for plane in groupdq[:, g])
+        for planes in groupdq:
+            flagged = all_flagged(planes[g], _DNU)
+            scratch.release(groupdq)
+            if not flagged:
+                return False
+        return True
 
     first = 0
     while first < ngroups and unused(first):
@@ -95,20 +103,16 @@ def fit_ols(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, groups: tuple[i
     ``P = (rate + dark) / (tgroup gain (n - 1))``, with ``rate`` the median of the pixel's differences, averaged over
     the integrations. Slopes are combined with weights ``1 / R``; ``1 / var`` is the sum of ``1 / R`` or ``1 / P``.
     """
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
     g0, g1 = groups
-    shape = data.shape[2:]
-    ints, space = _planes(ramp, _PLANES)
+    shape = ramp.data.shape[2:]
+    ints = _planes(ramp, _PLANES)
     rate, ratedq = np.empty((4, *shape), np.float32), np.empty(shape, np.uint32)
     width = strip_width(g1 - g0)
     fixed = (g0, g1, _times(ramp.readout), float(np.sqrt(2.0 * ramp.readout.nframes)), suppress)
     tables = (merge_exchange(g1 - g0 - 1), *slope_coefficients(max(g1 - g0, 2)), width)
-    planes = [np.asarray(plane) for plane in ints.values()]
-    inputs = (data, groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, not suppress))
-    for y0, y1 in ramp.row_blocks(scratch.in_memory_limit() // 4):
-        _ols.fit_rows(*inputs, *fixed, *tables, y0, y1, rate, ratedq, *planes)
-        ramp.release()
-        scratch.release(space)
+    inputs = _inputs(ramp, gain, readnoise, not suppress)
+    for _, arrays in row_blocks(read=inputs, made=(rate, ratedq, *ints.values())):
+        _ols.fit_rows(*arrays[: len(inputs)], *fixed, *tables, *arrays[len(inputs) :])
     return {"data": rate[0], "dq": ratedq, "var_poisson": rate[1], "var_rnoise": rate[2], "err": rate[3]}, ints
 
 
@@ -135,32 +139,33 @@ def fit_likely(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: f
     The photon noise is that of the median difference in a first fit, which finds the jumps, and that of the slope found
     in a second one, which removes the bias of the first.
     """
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
-    shape = data.shape[2:]
+    shape = ramp.data.shape[2:]
     readout = ramp.readout
     times, unit = readout.read_times_s or readout.read_pattern, 1.0 if readout.read_times_s else readout.frame_time_s
     sampling = _likely.Sampling.of(times, unit, ramp.zeroframe is not None)
-    ints, space = _planes(ramp, _PLANES | {"chisq": np.float32})
+    ints = _planes(ramp, _PLANES | {"chisq": np.float32})
     rate, ratedq = np.empty((5, *shape), np.float32), np.empty(shape, np.uint32)
     n = sampling.table.shape[1]
-    inputs = (data, groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, sampling.zero_frame))
+    inputs = _inputs(ramp, gain, readnoise, sampling.zero_frame)
     method = (readout.nframes, sampling.table, sampling.pairs, *jump_limits(threshold), robust)
-    planes = [np.asarray(plane) for plane in ints.values()]
-    for y0, y1 in ramp.row_blocks(scratch.in_memory_limit() // 4):
-        _likely.fit_rows(*inputs, *method, merge_exchange(n), strip_width(2 * n), y0, y1, rate, ratedq, *planes)
-        ramp.release()
-        scratch.release(space)
-    if data.shape[0] == 1:
+    for _, arrays in row_blocks(read=inputs, made=(rate, ratedq, *ints.values())):
+        _likely.fit_rows(*arrays[: len(inputs)], *method, merge_exchange(n), strip_width(2 * n), *arrays[len(inputs) :])
+    if ramp.data.shape[0] == 1:
         return {name: plane[0].copy() for name, plane in ints.items()}, ints
     names = ("data", "var_poisson", "var_rnoise", "err", "chisq")
     return dict(zip(names, rate, strict=True)) | {"dq": ratedq}, ints
 
 
-def _planes(ramp: Ramp, kinds: dict) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return results per integration by name, and the array they are parts of: together they may outgrow memory."""
+def _inputs(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, zero_frames: bool) -> tuple[np.ndarray, ...]:
+    """Return the arrays that both fits read, in the order of their kernels."""
+    return ramp.data, ramp.groupdq, ramp.pixeldq, gain, readnoise, _dark(ramp), _zeroframe(ramp, zero_frames)
+
+
+def _planes(ramp: Ramp, kinds: dict) -> dict[str, np.ndarray]:
+    """Return arrays for results per integration by name; together they may outgrow memory."""
     nints, _, ny, nx = ramp.data.shape
     space = ramp.allocate((len(kinds), nints, ny, nx), np.float32)
-    return {name: part.view(kind) for (name, kind), part in zip(kinds.items(), space, strict=True)}, space
+    return {name: part.view(kind) for (name, kind), part in zip(kinds.items(), space, strict=True)}
 
 
 def _times(readout) -> np.ndarray:
@@ -272,8 +277,8 @@ def ramp_fit(
 
     Values that are NaN without a flag are left out of the fit (the official step takes them as 0 DN).
     """
-    data, groupdq = np.asarray(ramp.data), np.asarray(ramp.groupdq)
-    ngroups = data.shape[1]
+    groupdq = np.asarray(ramp.groupdq)
+    ngroups = groupdq.shape[1]
     if (firstgroup is not None or lastgroup is not None) and not select_groups(groupdq, firstgroup, lastgroup):
         log.warning("ramp_fit: firstgroup %s and lastgroup %s leave no groups and are ignored", firstgroup, lastgroup)
     gain, readnoise = refs["gain"].array("SCI"), refs["readnoise"].array("SCI")

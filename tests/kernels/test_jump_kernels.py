@@ -10,8 +10,9 @@ from scipy import ndimage
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from jwstsm.stage1 import _jump_regions as regions
 from jwstsm.stage1 import _jump_showers as showers
+from jwstsm.stage1._jump_hits import Hits, find_jumps
 from jwstsm.stage1._jump_sigma_clip import clip_bounds, strip_moments
-from jwstsm.stage1.jump import find_jumps, jump
+from jwstsm.stage1.jump import jump
 from tests.kernels.plain import plain_python
 from tests.kernels.ramps import eventful_ramp
 
@@ -107,7 +108,7 @@ def test_hits_are_those_of_the_simple_rule(ngroups, nints, nframes):
     ramp, refs = eventful_ramp(nints, ngroups, nframes=nframes, seed=ngroups)
     gain, noise = refs["gain"].array(), refs["readnoise"].array()
     before = ramp.groupdq.copy()
-    count = find_jumps(ramp, gain, noise * gain, neighbours=None)
+    count = find_jumps(ramp, gain, noise * gain, Hits(neighbours=None))
     with np.errstate(invalid="ignore"):
         judge = simple_hits(ramp.data, before, gain, noise, nframes, ngroups >= 11)
     np.testing.assert_array_equal(ramp.groupdq & JUMP_DET != 0, judge)
@@ -119,7 +120,7 @@ def test_long_columns_go_by_quickselect_with_the_same_result():
     ramp, refs = eventful_ramp(210, 6, ny=4, nx=5)
     gain, noise = refs["gain"].array(), refs["readnoise"].array()
     before = ramp.groupdq.copy()
-    find_jumps(ramp, gain, noise * gain, neighbours=None, clip_from=1000)
+    find_jumps(ramp, gain, noise * gain, Hits(neighbours=None, clip_from=1000))
     with np.errstate(invalid="ignore"):
         judge = simple_hits(ramp.data, before, gain, noise, 1, False)
     np.testing.assert_array_equal(ramp.groupdq & JUMP_DET != 0, judge)
@@ -131,8 +132,8 @@ def test_marked_jumps_reach_their_four_neighbours():
     noise = noise * gain
     before = ramp.groupdq.copy()
     alone, _ = eventful_ramp(seed=5)
-    find_jumps(alone, gain, noise, neighbours=None)
-    find_jumps(ramp, gain, noise, neighbours=(10.0, 200.0))
+    find_jumps(alone, gain, noise, Hits(neighbours=None))
+    find_jumps(ramp, gain, noise, Hits(neighbours=(10.0, 200.0)))
     values = np.where(before & BAD, np.float32(np.nan), ramp.data * gain)
     with np.errstate(invalid="ignore"):
         diffs = np.diff(values, axis=1).astype(float)

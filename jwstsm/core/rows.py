@@ -1,0 +1,87 @@
+"""Walking an exposure by rows of the detector, where the arrays may lie in scratch files.
+
+What compares the integrations of a pixel needs a few rows of every plane. Touching them in the mapped file would make
+the kernel map some pages around each, and all of those count as this process's memory, more with every integration. So
+the rows are copied to memory, with the mapping handed back every few planes, and what changed is copied back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from jwstsm.core import scratch
+
+__all__ = ["row_blocks"]
+
+_HELD = 1 << 25  # bytes of a scratch file that are mapped at a time
+_AROUND = 1 << 17  # bytes that the kernel may map around a part of a plane
+
+
+def row_blocks(
+    read: Sequence[np.ndarray] = (),
+    changed: Sequence[np.ndarray] = (),
+    made: Sequence[np.ndarray] = (),
+    limit: int | None = None,
+) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """Walk arrays by blocks of rows; all at once if none is mapped.
+
+    Parameters
+    ----------
+    read, changed, made : sequence of (..., ny, nx) ndarray
+        C-contiguous arrays that are read only, read and changed, and filled. The last one of all gives ``ny``; an array
+        with another number of rows is handed through whole.
+    limit : int, optional
+        Bytes of a block, default a half of :func:`jwstsm.core.scratch.in_memory_limit`.
+
+    Yields
+    ------
+    rows : slice
+        Rows of the detector.
+    blocks : list of (..., rows, nx) ndarray
+        These rows of each array, C-contiguous, in the order of the arguments; what is written to them goes back to
+        ``changed`` and ``made`` when the loop goes on. The next round uses the same memory.
+    """
+    arrays = [np.asarray(array) for array in (*read, *changed, *made)]
+    ny = arrays[-1].shape[-2]
+    if not any(map(scratch.is_mapped, arrays)):
+        yield slice(0, ny), arrays
+        return
+    # an image needs no copy: its rows are contiguous as they are
+    copied = [array.ndim > 2 and array.shape[-2] == ny for array in arrays]
+    one = sum(array.nbytes // ny for array, is_copied in zip(arrays, copied, strict=True) if is_copied)
+    size = min(ny, max(1, (limit or scratch.in_memory_limit() // 2) // one))
+    space = [np.empty(a.size // ny * size, a.dtype) if c else None for a, c in zip(arrays, copied, strict=True)]
+    for y0 in range(0, ny, size):
+        rows = slice(y0, min(ny, y0 + size))
+        blocks = [_block(array, rows, ny, buffer) for array, buffer in zip(arrays, space, strict=True)]
+        for k in range(len(read) + len(changed)):
+            if copied[k]:
+                _copy(blocks[k], _planes(arrays[k])[:, rows], arrays[k])
+        yield rows, blocks
+        for k in range(len(read), len(arrays)):
+            if copied[k]:
+                _copy(_planes(arrays[k])[:, rows], blocks[k], arrays[k])
+
+
+def _planes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def _block(array: np.ndarray, rows: slice, ny: int, space: np.ndarray | None) -> np.ndarray:
+    """Return room for rows of an array, or if it is not copied these rows themselves."""
+    if space is None:
+        return array[rows] if array.shape[-2] == ny else array
+    shape = (*array.shape[:-2], rows.stop - rows.start, array.shape[-1])
+    return space[: math.prod(shape)].reshape(shape)
+
+
+def _copy(target: np.ndarray, source: np.ndarray, mapped: np.ndarray) -> None:
+    """Copy plane by plane, and hand back the pages of ``mapped``, to which one of the two belongs, now and then."""
+    target, source = _planes(target), _planes(source)
+    step = max(1, _HELD // (source[0].nbytes + _AROUND)) if source.size else 1
+    for k in range(0, source.shape[0], step):
+        target[k : k + step] = source[k : k + step]
+        scratch.release(mapped)

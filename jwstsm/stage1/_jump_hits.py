@@ -1,0 +1,138 @@
+"""Single hits: which way of finding them an exposure gets, their neighbours, and the groups after them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jwstsm.core.rows import row_blocks
+from jwstsm.products import Ramp
+from jwstsm.stage1._columns import merge_exchange, strip_width
+from jwstsm.stage1._jump_planes import spread_to_neighbours, unflag_full_groups, usable_groups
+from jwstsm.stage1._jump_sigma_clip import clip_differences
+from jwstsm.stage1._jump_twopoint import count_and_mark, flag_after_jumps, flag_differences
+
+__all__ = ["MIN_GROUPS", "Hits", "find_jumps"]
+
+#: Usable groups that an integration needs before its differences are compared with each other.
+MIN_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What counts as a hit and what is flagged beside it.
+
+    Attributes
+    ----------
+    thresholds : (normal, two differences, three differences)
+        Limits [sigma] by the number of usable differences of a pixel.
+    neighbours : (low, high) or None
+        Jumps between these limits [sigma] flag their four neighbours.
+    after : tuple of (size [e-], groups), at most two
+        Jumps of at least this size flag so many groups after them.
+    one_pass_from : int
+        Usable differences from which all are tested at once instead of one by one.
+    clip_from : int
+        Integrations (usable groups if not ``clip_per_group``) from which sigma clipping is used instead.
+    clip_per_group : bool
+        Clip the same difference over the integrations, or all differences of a pixel together.
+    """
+
+    thresholds: tuple[float, float, float] = (4.0, 6.0, 5.0)
+    neighbours: tuple[float, float] | None = (10.0, 1000.0)
+    after: tuple[tuple[float, int], ...] = ()
+    one_pass_from: int = 10
+    clip_from: int = 100
+    clip_per_group: bool = True
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Limits [sigma] between which a jump is marked."""
+        return self.neighbours or (np.inf, np.inf)
+
+
+def find_jumps(ramp: Ramp, gain: np.ndarray, noise: np.ndarray, settings: Hits = Hits()) -> int | None:
+    """Flag single hits, their neighbours and the groups after them in ``ramp.groupdq``.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        ``data`` (nints, ngroups, ny, nx) float32 [DN]; ``groupdq`` is changed.
+    gain : (ny, nx) float32
+        Gain [e-/DN].
+    noise : (ny, nx) float32
+        Noise of the difference of two frames [e-].
+    settings : Hits
+
+    Returns
+    -------
+    int or None
+        Number of hits; None if there are too few usable groups to find any.
+
+    Notes
+    -----
+    With ``m`` the median of a pixel's differences over all integrations [e-], the noise of one is
+    ``sigma = sqrt(|m| + noise**2 / nframes)`` and ``|d - m| > threshold * sigma`` is a jump. One by one: the sizes
+    ``|d|`` are compared with their median without the largest, the most outlying one is rejected, and both are renewed.
+    """
+    usable = usable_groups(np.asarray(ramp.groupdq))
+    counted = ramp.data.shape[0] if settings.clip_per_group else int(usable.sum())
+    noise2 = noise * noise
+    if counted >= settings.clip_from:
+        found = _clip(ramp, gain, noise2, settings)
+    elif usable.min() >= MIN_GROUPS:
+        one_pass = bool(usable.min() - 1 >= settings.one_pass_from)
+        found = _compare(ramp, gain, noise2, settings, one_pass)
+    else:
+        return None
+    if settings.neighbours is not None:
+        for i0, i1 in ramp.integration_blocks():
+            spread_to_neighbours(np.asarray(ramp.groupdq), i0, i1)
+            ramp.release()
+    if any(span > 0 for _, span in settings.after):
+        _flag_after(ramp, gain, settings.after)
+    return found
+
+
+def _differences(ramp: Ramp) -> int:
+    """Differences of a pixel in the whole exposure."""
+    nints, ngroups = ramp.data.shape[:2]
+    return nints * (ngroups - 1)
+
+
+def _clip(ramp: Ramp, gain: np.ndarray, noise2: np.ndarray, settings: Hits) -> int:
+    """Flag by sigma clipping, mark what reaches its neighbours, and return the number of hits."""
+    n = _differences(ramp)
+    width = strip_width(n)
+    network = merge_exchange(ramp.data.shape[0] if settings.clip_per_group else n)
+    for _, (data, factor, flags) in row_blocks(read=(ramp.data, gain), changed=(ramp.groupdq,)):
+        clip_differences(data, flags, factor, float(settings.thresholds[0]), settings.clip_per_group, network, width)
+    for i0, i1 in ramp.integration_blocks():
+        unflag_full_groups(np.asarray(ramp.groupdq), i0, i1)
+        ramp.release()
+    found = 0
+    nframes = float(ramp.readout.nframes)
+    for _, (data, factor, variance, flags) in row_blocks(read=(ramp.data, gain, noise2), changed=(ramp.groupdq,)):
+        found += int(count_and_mark(data, flags, factor, variance, nframes, *settings.reach, width).sum())
+    return found
+
+
+def _compare(ramp: Ramp, gain: np.ndarray, noise2: np.ndarray, settings: Hits, one_pass: bool) -> int:
+    """Flag by the two-point difference, mark what reaches its neighbours, and return the number of hits."""
+    n = _differences(ramp)
+    normal, two, three = settings.thresholds
+    limits = np.array([np.inf, np.inf, two, three, normal])
+    fixed = (float(ramp.readout.nframes), limits, one_pass, *settings.reach, merge_exchange(n), strip_width(n))
+    found = 0
+    for _, (data, factor, variance, flags) in row_blocks(read=(ramp.data, gain, noise2), changed=(ramp.groupdq,)):
+        found += int(flag_differences(data, flags, factor, variance, *fixed).sum())
+    return found
+
+
+def _flag_after(ramp: Ramp, gain: np.ndarray, after: tuple[tuple[float, int], ...]) -> None:
+    """Flag the groups after large jumps."""
+    pairs = (*after, (np.inf, 0))[:2]
+    sizes, spans = np.array([p[0] for p in pairs], np.float64), np.array([p[1] for p in pairs], np.int64)
+    for _, (data, factor, flags) in row_blocks(read=(ramp.data, gain), changed=(ramp.groupdq,)):
+        flag_after_jumps(data, flags, factor, sizes, spans, strip_width(_differences(ramp)))
