@@ -84,8 +84,8 @@ plan_swiftly(workflow.rules)
 
 
 onsuccess:
-    say_outcome(log, True, {"exposures": len(program.exposures)})
+    say_outcome(log, True, program)
 
 
 onerror:
-    say_outcome(log, False, {})
+    say_outcome(log, False, program)

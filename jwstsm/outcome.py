@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["Failure", "cause", "failures", "say_outcome"]
+if TYPE_CHECKING:
+    from jwstsm.workflow import Program
+
+__all__ = ["Failure", "cause", "failures", "report_unfinished", "say_outcome"]
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +102,9 @@ def _plain(message: str) -> str:
     return re.sub(r"\bjw\d{5}[\w.-]*", "<file>", message)[:160]
 
 
-def describe(text: str, succeeded: bool, counts: Mapping[str, int], folder: str | Path = ".", since: float = 0.0) -> str:
+def describe(
+    text: str, succeeded: bool, exposures: int, folder: str | Path = ".", since: float = 0.0, page: Path | None = None
+) -> str:
     """Return the last words of a run.
 
     Parameters
@@ -105,18 +112,19 @@ def describe(text: str, succeeded: bool, counts: Mapping[str, int], folder: str 
     text : str
         Snakemake's log.
     succeeded : bool
-    counts : mapping
-        What the program has, such as ``{"exposures": 12}``.
+    exposures : int
+        How many the program has.
     folder : path
     since : float
         When the run began [s since 1970].
+    page : path, optional
+        The report, if there is one.
     """
     folder = Path(folder)
     done = len(set(_FINISHED.findall(text)))
     lines = []
     if succeeded:
-        what = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
-        lines.append(f"jwstsm: all is done: {what}; {done} jobs in this run")
+        lines.append(f"jwstsm: all is done: {exposures} exposures; {done} jobs in this run")
     else:
         failed = failures(text, folder)
         lines.append(f"jwstsm: {len(failed)} job{'s' * (len(failed) != 1)} failed, {done} were done in this run")
@@ -132,19 +140,55 @@ def describe(text: str, succeeded: bool, counts: Mapping[str, int], folder: str 
         lines.append(f"  warning in {count} log{'s' * (count != 1)}: {message}")
     if len(told) > 5:
         lines.append(f"  ... and {len(told) - 5} other warnings; see logs/")
-    page = folder / "report" / "index.html"
-    if page.exists() and succeeded:
-        lines.append(f"  report: {page.resolve()}")
+    if page and page.exists():
+        lines.append(f"  report{'' if succeeded else ' of what is done'}: {page.resolve()}")
     return "\n".join(lines) + "\n"
 
 
-def say_outcome(logfiles: str | Path | Sequence[str | Path], succeeded: bool, counts: Mapping[str, int]) -> None:
+def report_unfinished(program: Program, failed: Sequence[Failure], folder: str | Path = ".") -> Path | None:
+    """Write the report of what is there after a run that failed, with the failures at its head.
+
+    The page is dated before all products, so that the rule ``report`` makes it again when there is more.
+
+    Returns
+    -------
+    Path or None
+        The page; None if nothing is there to be shown.
+    """
+    folder = Path(folder)
+    data, lock, page = folder / "report" / "data", folder / "references" / "lock.json", folder / "report" / "index.html"
+    exposures = []
+    for name in program.named("detector1"):
+        described = (data / f"{name}_{suffix}.json" for suffix in ("cal", "rate"))
+        exposures += [path for path in described if path.exists()][:1]
+    mosaics = sorted(data.glob("*_i2d.json"))
+    if not lock.exists() or not (exposures or mosaics):
+        return None
+    from jwstsm.report.page import write_page
+
+    told = [f"{one.rule} {one.subject} failed: {one.cause}" for one in failed]
+    write_page(
+        page,
+        exposures=exposures,
+        mosaics=mosaics,
+        lock=lock,
+        folder=folder,
+        preset=program.config["preset"],
+        committed=program.config["crds"]["lock"],
+        problems=["the run did not finish; this page shows what is there", *told, *program.notes()],
+    )
+    os.utime(page, (1, 1))
+    return page
+
+
+def say_outcome(logfiles: str | Path | Sequence[str | Path], succeeded: bool, program: Program) -> None:
     """Write how a run ended; called by the Snakefile when it has. It never makes a run fail."""
     try:
         # Snakemake hands over a list of logs, its own first
         path = Path(logfiles if isinstance(logfiles, (str, Path)) else next(iter(logfiles), ""))
         text = path.read_text(errors="replace") if path.is_file() else ""
-        sys.stderr.write("\n" + describe(text, succeeded, counts, since=_began(path)))
+        page = Path("report/index.html") if succeeded else report_unfinished(program, failures(text))
+        sys.stderr.write("\n" + describe(text, succeeded, len(program.exposures), since=_began(path), page=page))
     except Exception:
         log.exception("the outcome could not be told")
 

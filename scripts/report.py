@@ -3,7 +3,6 @@
 from jwstsm.job import logged
 
 with logged(snakemake):
-    from jwstsm.config import step_parameters
     from jwstsm.report.page import write_page
 
     write_page(
@@ -14,6 +13,5 @@ with logged(snakemake):
         lock=snakemake.input.lock,
         preset=snakemake.params.preset,
         committed=snakemake.params.lock,
-        defaults={step: {k: p.default for k, p in of.items()} for step, of in step_parameters().items()},
         problems=snakemake.params.problems,
     )

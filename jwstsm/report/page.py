@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import jwstsm
+from jwstsm.config import step_parameters
 from jwstsm.files import atomic
 from jwstsm.report import summary
 from jwstsm.report.jobs import read_jobs, summarize, timeline
@@ -78,11 +79,13 @@ def write_page(
     committed : str, optional
         The lock that the run was held to.
     defaults : mapping, optional
-        Step to its parameters at their defaults.
+        Step to its parameters at their defaults; those of this version if not given.
     problems : iterable of str
         What the reader must know first.
     """
     folder, output = Path(folder), Path(output)
+    if defaults is None:
+        defaults = {step: {k: p.default for k, p in of.items()} for step, of in step_parameters().items()}
     products = output.parent / "products" if products is None else Path(products)
     shown = sorted((json.loads(Path(p).read_text()) for p in exposures), key=_when)
     big = [json.loads(Path(p).read_text()) for p in mosaics]
@@ -96,7 +99,7 @@ def write_page(
     locked = json.loads(Path(lock).read_text())
     jobs = read_jobs(folder / "benchmarks")
     everything = [*big, *shown]
-    shared = {"title": summary.title(shown), "version": jwstsm.__version__, "defaults": defaults or {}}
+    shared = {"title": summary.title(shown), "version": jwstsm.__version__, "defaults": defaults}
     _write(
         output,
         "page.html.j2",
@@ -108,7 +111,7 @@ def write_page(
         noise=_noise(shown),
         skipped=summary.skipped(everything),
         total=len(everything),
-        changed=summary.changed_parameters(everything, defaults or {}),
+        changed=summary.changed_parameters(everything, defaults),
         software=summary.software(everything),
         references=summary.reference_rows(locked),
         context=locked["context"],

@@ -27,7 +27,7 @@ def test_each_failed_job_is_told_with_its_cause(tmp_path):
     text = "Finished jobid: 1 (Rule: associations)\n" + block("detector1", 4, "jw1")
     (found,) = failures(text, tmp_path)
     assert (found.rule, found.subject, found.cause) == ("detector1", "jw1", "jw1_uncal.fits: is truncated")
-    said = describe(text, False, {}, tmp_path)
+    said = describe(text, False, 1, tmp_path)
     assert "1 job failed, 1 were done" in said
     assert "detector1 jw1: jw1_uncal.fits: is truncated" in said
     assert "log: logs/detector1/jw1.log" in said
@@ -63,7 +63,7 @@ def test_causes(tmp_path):
 
 def test_many_failures_are_counted(tmp_path):
     text = "".join(block("detector1", i, f"jw{i}") for i in range(33))
-    said = describe(text, False, {}, tmp_path)
+    said = describe(text, False, 1, tmp_path)
     assert "33 jobs failed" in said
     assert "... and 13 more" in said
 
@@ -73,13 +73,14 @@ def test_warnings_are_counted_over_the_logs_of_this_run(tmp_path):
         write(tmp_path, "tweakreg", f"t{i}", f"{STAMP} WARNING jw01234001001_02101_0000{i}_nrcb1_cal.fits: few sources")
     assert warnings_in(tmp_path, 0) == {"<file>: few sources": 3}
     assert warnings_in(tmp_path, 4e9) == {}
-    assert "warning in 3 logs: <file>: few sources" in describe("", True, {"exposures": 3}, tmp_path)
+    assert "warning in 3 logs: <file>: few sources" in describe("", True, 3, tmp_path)
 
 
 def test_a_run_that_ended_well_names_the_report(tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("")
-    said = describe("Finished jobid: 0 (Rule: all)\n", True, {"exposures": 12, "mosaics": 0}, tmp_path)
+    page = tmp_path / "report" / "index.html"
+    said = describe("Finished jobid: 0 (Rule: all)\n", True, 12, tmp_path, page=page)
     assert "all is done: 12 exposures; 1 jobs" in said
     assert said.endswith(f"report: {tmp_path}/report/index.html\n")
 
