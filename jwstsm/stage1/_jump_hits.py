@@ -9,9 +9,12 @@ import numpy as np
 from jwstsm.core.rows import row_blocks
 from jwstsm.products import Ramp
 from jwstsm.stage1._columns import merge_exchange, strip_width
+from jwstsm.stage1._jump_likelihood import flag_unlikely
 from jwstsm.stage1._jump_planes import spread_to_neighbours, unflag_full_groups, usable_groups
 from jwstsm.stage1._jump_sigma_clip import clip_differences
 from jwstsm.stage1._jump_twopoint import count_and_mark, flag_after_jumps, flag_differences
+from jwstsm.stage1._likely import Sampling
+from jwstsm.stage1._likely_jumps import search_limits
 
 __all__ = ["MIN_GROUPS", "Hits", "find_jumps"]
 
@@ -25,20 +28,23 @@ class Hits:
 
     Attributes
     ----------
+    algorithm : {"two_point", "likelihood"}
+        Compare differences with their median, or look for those whose omission makes the ramps more probable.
     thresholds : (normal, two differences, three differences)
-        Limits [sigma] by the number of usable differences of a pixel.
+        Limits [sigma] by the number of usable differences of a pixel; ``likelihood`` needs the first only.
     neighbours : (low, high) or None
         Jumps between these limits [sigma] flag their four neighbours.
     after : tuple of (size [e-], groups), at most two
         Jumps of at least this size flag so many groups after them.
     one_pass_from : int
-        Usable differences from which all are tested at once instead of one by one.
+        Usable differences from which ``two_point`` tests all at once instead of one by one.
     clip_from : int
         Integrations (usable groups if not ``clip_per_group``) from which sigma clipping is used instead.
     clip_per_group : bool
         Clip the same difference over the integrations, or all differences of a pixel together.
     """
 
+    algorithm: str = "two_point"
     thresholds: tuple[float, float, float] = (4.0, 6.0, 5.0)
     neighbours: tuple[float, float] | None = (10.0, 1000.0)
     after: tuple[tuple[float, int], ...] = ()
@@ -81,6 +87,8 @@ def find_jumps(ramp: Ramp, gain: np.ndarray, noise: np.ndarray, settings: Hits =
     noise2 = noise * noise
     if counted >= settings.clip_from:
         found = _clip(ramp, gain, noise2, settings)
+    elif usable.min() >= MIN_GROUPS and settings.algorithm == "likelihood":
+        found = _search(ramp, gain, noise2, settings)
     elif usable.min() >= MIN_GROUPS:
         one_pass = bool(usable.min() - 1 >= settings.one_pass_from)
         found = _compare(ramp, gain, noise2, settings, one_pass)
@@ -127,6 +135,18 @@ def _compare(ramp: Ramp, gain: np.ndarray, noise2: np.ndarray, settings: Hits, o
     found = 0
     for _, (data, factor, variance, flags) in row_blocks(read=(ramp.data, gain, noise2), changed=(ramp.groupdq,)):
         found += int(flag_differences(data, flags, factor, variance, *fixed).sum())
+    return found
+
+
+def _search(ramp: Ramp, gain: np.ndarray, noise2: np.ndarray, settings: Hits) -> int:
+    """Flag by likelihood, mark what reaches its neighbours, and return the number of hits."""
+    n = _differences(ramp)
+    sampling = Sampling.of_readout(ramp.readout).repeated(ramp.data.shape[0])
+    limits = search_limits(settings.thresholds[0])
+    fixed = (sampling.table, sampling.pairs, limits, *settings.reach, merge_exchange(n), strip_width(2 * n))
+    found = 0
+    for _, (data, factor, variance, flags) in row_blocks(read=(ramp.data, gain, noise2), changed=(ramp.groupdq,)):
+        found += int(flag_unlikely(data, flags, factor, variance, *fixed).sum())
     return found
 
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, SATURATED
+from jwstsm.products.readout import Readout
 from jwstsm.stage1._columns import select_median
 from jwstsm.stage1._likely_jumps import search_strip
-from jwstsm.stage1._likely_strip import fit_strip, load_strip, strip_differences, variance_strip
+from jwstsm.stage1._likely_strip import fit_strip, guess_line, guess_median, load_strip, strip_differences, variance_strip
 
 __all__ = ["MIN_GROUPS", "Sampling", "fit_rows"]
 
@@ -40,9 +41,9 @@ class Sampling:
 
     Attributes
     ----------
-    table : (5, ndiffs) float64
+    table : (6, ndiffs) float64
         Rows: time between the means of neighbouring groups [s]; diagonal of the covariance per unit of photon noise and
-        of read noise; entries beside it, ``k`` with ``k - 1`` (the first is 0).
+        of read noise; entries beside it, ``k`` with ``k - 1`` (the first is 0); weights of an unweighted line.
     pairs : (ndiffs,) bool
         Whether a hit within group ``k`` spoils two differences, ``k - 1`` and ``k``: the group averages frames.
     zero_frame : bool
@@ -74,13 +75,25 @@ class Sampling:
         # variance-weighted mean time: the first frames of a group are in all later ones
         tau = np.array([(times * (2 * np.arange(len(times), 0, -1) - 1)).sum() / len(times) ** 2 for times in groups])
         step = np.diff(mean)
-        table = np.zeros((5, step.size))
+        table = np.zeros((6, step.size))
         table[0] = step
         table[1] = (tau[:-1] + tau[1:] - 2 * mean[:-1]) / step**2
         table[2] = (1 / number[:-1] + 1 / number[1:]) / step**2
         table[3, 1:] = (mean[1:-1] - tau[1:-1]) / (step[1:] * step[:-1])
         table[4, 1:] = -1 / (number[1:-1] * step[1:] * step[:-1])
+        table[5] = step * (mean - mean.mean())[:0:-1].cumsum()[::-1]
         return cls(table, np.concatenate([[False], number[1:-1] > 1]), zero_frame)
+
+    @classmethod
+    def of_readout(cls, readout: Readout, zero_frame: bool = False) -> Sampling:
+        """Return the sampling of an exposure, evenly spaced or not."""
+        if readout.read_times_s:
+            return cls.of(readout.read_times_s, 1.0, zero_frame)
+        return cls.of(readout.read_pattern, readout.frame_time_s, zero_frame)
+
+    def repeated(self, nints: int) -> Sampling:
+        """Return the sampling of the differences of several integrations in a row."""
+        return Sampling(np.tile(self.table, nints), np.tile(self.pairs, nints), self.zero_frame)
 
 
 @njit(parallel=True)
@@ -107,7 +120,8 @@ def fit_rows(
     one, two : float
         From :func:`jump_limits`.
     robust : bool
-        Guess the noise from unflagged differences, keep the difference after a jump, and fit a third time.
+        Guess the noise from unflagged differences (from a line if there is no search), and keep the difference after a
+        jump.
     network, width
         From :func:`merge_exchange`; pixels per strip.
     rate : (5, ny, nx) float32
@@ -120,6 +134,8 @@ def fit_rows(
     """
     nints, ngroups, ny, nx = data.shape
     n = table.shape[1]
+    searches = np.isfinite(one)
+    ranked = searches or not robust
     for j in prange(ny):
         y = np.int64(j)  # j is unsigned, which does not mix with other integers
         values = np.empty((n + 1, width), np.float32)
@@ -148,20 +164,23 @@ def fit_rows(
                 current[x] = dark[dy, x0 + x if dark.shape[1] > 1 else 0]
             for i in range(nints):
                 load_strip(data, groupdq, zeroframe, i, y, x0, w, nframes, values, flags, seen, bad)
-                strip_differences(values, flags, n, w, table, robust, factor, network, diffs, keep, ordered, fitted)
-                _photon_noise(fitted, current, 0.0, factor, w, photon)
-                fit_strip(diffs, keep, n, w, photon, read, table, space, sums[0], sums[1], sums[2])
-                for x in range(w):
-                    fitted[x] = sums[1, x] / sums[2, x]
-                _count_kept(keep, n, w, kept)
-                if np.isfinite(one):
-                    search_strip(diffs, keep, n, w, photon, read, table, pairs, one, two, sums, fitted, column, used)
-                for _ in range(2 if robust else 1):
-                    _photon_noise(fitted, current, 1.0, factor, w, photon)
+                strip_differences(values, flags, n, w, table, robust, factor, diffs, keep, ranked, ordered)
+                if not ranked:
+                    guess_line(diffs, keep, n, w, table, kept, fitted)
+                else:
+                    guess_median(ordered, network, n, w, fitted)
+                    _photon_noise(fitted, current, 0.0, factor, w, photon)
                     fit_strip(diffs, keep, n, w, photon, read, table, space, sums[0], sums[1], sums[2])
                     for x in range(w):
                         fitted[x] = sums[1, x] / sums[2, x]
-                variance_strip(n, w, photon, read, sums[2], table, space, noise_p, noise_r)
+                if searches:
+                    _count_kept(keep, n, w, kept)
+                    search_strip(diffs, keep, n, w, photon, read, table, pairs, one, two, sums, fitted, column, used)
+                _photon_noise(fitted, current, 1.0, factor, w, photon)
+                fit_strip(diffs, keep, n, w, photon, read, table, space, sums[0], sums[1], sums[2])
+                for x in range(w):
+                    fitted[x] = sums[1, x] / sums[2, x]
+                variance_strip(n, w, photon, sums[2], table, space, noise_p, noise_r)
                 row = slice(x0, x0 + w)
                 _write(fitted, w, slope[i, y, row])
                 _write(noise_p, w, var_p[i, y, row])
@@ -173,7 +192,8 @@ def fit_rows(
                 _write(sums[0], w, chisq[i, y, row])
                 _write(sums[2], w, err[i, y, row])
                 _integration_flags(pixeldq[y, row], seen, bad, factor, ngroups, w, slopedq[i, y, row])
-                _flag_dropped(keep, n, w, kept, slopedq[i, y, row])
+                if searches:
+                    _flag_dropped(keep, n, w, kept, slopedq[i, y, row])
             if nints == 1:
                 continue
             for xx in range(x0, x0 + w):
@@ -256,8 +276,8 @@ def _combine(slope, slopedq, var_p, var_r, err, chisq, y, x, column, rate, rated
             one = np.float64(slope[i, y, x])
             share = mean / one
             share = share if 0.0 <= share < np.inf else 0.0
-            noise = var_p[i, y, x] * share
-            weight = 1.0 / (noise + var_r[i, y, x])
+            noise = np.float64(var_p[i, y, x]) * share
+            weight = 1.0 / (noise + np.float64(var_r[i, y, x]))
             if one == one and weight == weight:
                 total += weight
                 top += weight * one

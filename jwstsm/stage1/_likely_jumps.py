@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import erfcinv
 
 from jwstsm.core.compiled import njit
 
-__all__ = ["jump_limits", "search_strip"]
+__all__ = ["drop_jumps", "jump_limits", "search_limits", "search_strip"]
 
 _TINY = 1.0e-10
 
@@ -30,6 +31,26 @@ def jump_limits(sigma: float | None) -> tuple[float, float]:
     probability = math.erfc(sigma / math.sqrt(2))
     two = round(-2 * math.log(probability), 1) if probability > 0 else sigma**2 + 10
     return sigma**2, two
+
+
+def search_limits(sigma: float) -> np.ndarray:
+    """Return the drops of chi^2 that make a jump so that a difference is flagged by chance as often as a Gaussian.
+
+    Parameters
+    ----------
+    sigma : float
+        Limit for one difference [sigma].
+
+    Returns
+    -------
+    (3,) float64 ndarray
+        Without one difference; without two neighbouring ones, which flags two and comes on top of the first test, so that
+        it is passed an eighth as often; without the larger of only two, as a single test decides about both and may be
+        passed twice as often.
+    """
+    probability = math.erfc(sigma / math.sqrt(2))
+    two = -2 * math.log(probability / 8) if probability > 0 else sigma**2 + 10
+    return np.array([sigma**2, two, 2 * float(erfcinv(min(2 * probability, 1.0))) ** 2 if probability > 0 else sigma**2])
 
 
 @njit
@@ -133,20 +154,26 @@ def _best_omission(diffs, n, b_sum, c_sum, inverse, couple, u, v, use, pairs, on
 
 
 @njit
-def _drop_jumps(diffs, use, n, slope, photon, read, table, pairs, one, two, inverse, couple, u, v):
-    """Leave out differences until no omission lowers chi^2 enough; return the slope of what is left."""
+def drop_jumps(diffs, use, n, slope, photon, read, table, pairs, one, two, last, least, inverse, couple, u, v):
+    """Leave out differences until no omission lowers chi^2 enough or at most ``least`` are left.
+
+    Of two differences the larger one goes if that lowers chi^2 by more than ``last``. ``use`` (n) is changed; the slope
+    of what is left is returned.
+    """
+    left = 0
+    for k in range(n):
+        left += 1 if use[k] else 0
     for _ in range(n):
         _, b_sum, c_sum = _factor(diffs, use, n, photon, read, table, inverse, couple, u, v)
-        first, number, without = _best_omission(diffs, n, b_sum, c_sum, inverse, couple, u, v, use, pairs, one, two)
+        limit = one if left > 2 else last
+        first, number, without = _best_omission(diffs, n, b_sum, c_sum, inverse, couple, u, v, use, pairs, limit, two)
         if first < 0:
             break
         slope = without
-        left = 0
         for k in range(first, first + number):
             use[k] = False
-        for k in range(n):
-            left += 1 if use[k] else 0
-        if left <= 3:
+        left -= number
+        if left <= least:
             break
     return slope
 
@@ -165,8 +192,8 @@ def search_strip(diffs, keep, n, width, photon, read, table, pairs, one, two, su
             count += 1 if used[k] else 0
         if count < 2:
             continue
-        slope[x] = _drop_jumps(
-            column[0], used, n, slope[x], photon[x], read[x], table, pairs, one, two,
+        slope[x] = drop_jumps(
+            column[0], used, n, slope[x], photon[x], read[x], table, pairs, one, two, one, 3,
             column[1], column[2], column[3], column[4],
         )  # fmt: skip
         for k in range(n):

@@ -11,7 +11,7 @@ from jwstsm.core.compiled import njit
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from jwstsm.stage1._columns import median_of_sorted, sort_columns
 
-__all__ = ["fit_strip", "load_strip", "strip_differences", "variance_strip"]
+__all__ = ["fit_strip", "guess_line", "guess_median", "load_strip", "strip_differences", "variance_strip"]
 
 _NONE = np.uint8(0)
 _ALL = np.uint8(0xFF)
@@ -57,11 +57,11 @@ def load_strip(data, groupdq, zeroframe, i, y, x0, width, nframes, values, flags
 
 
 @njit
-def strip_differences(values, flags, n, width, table, robust, gain, network, diffs, keep, ordered, guess):
-    """Scaled differences [DN/s] of a strip, which of them count (1 or 0), and a first guess of the slope.
+def strip_differences(values, flags, n, width, table, robust, gain, diffs, keep, ranked, ordered):
+    """Scaled differences [DN/s] of a strip, and which of them count (1 or 0).
 
-    The guess is the median of all differences, or with ``robust`` of those that count. Where the gain is not positive
-    nothing counts.
+    If ``ranked``, ``ordered`` gets the differences of which :func:`guess_median` takes the median: all, or with
+    ``robust`` those that count. Where the gain is not positive nothing counts.
     """
     inf = np.float32(np.inf)
     for k in range(n):
@@ -82,12 +82,19 @@ def strip_differences(values, flags, n, width, table, robust, gain, network, dif
             counts[x] = 1.0 if spoilt == 0 and out[x] == out[x] else 0.0
         for x in range(width):
             counts[x] = counts[x] if gain[x] > 0.0 else 0.0
-        rank = ordered[k]
-        for x in range(width):
-            known = counts[x] > 0.0 if robust else out[x] == out[x]
-            rank[x] = np.float32(out[x]) if known else inf
+        if ranked:
+            rank = ordered[k]
+            for x in range(width):
+                known = counts[x] > 0.0 if robust else out[x] == out[x]
+                rank[x] = np.float32(out[x]) if known else inf
         for x in range(width):
             out[x] = out[x] if out[x] == out[x] else 0.0
+
+
+@njit
+def guess_median(ordered, network, n, width, guess):
+    """Take the median difference as a first guess of the slope, which single hits hardly change; at least 0."""
+    inf = np.float32(np.inf)
     if network.shape[0] > 0:
         sort_columns(ordered, network, width)
     else:
@@ -99,6 +106,26 @@ def strip_differences(values, flags, n, width, table, robust, gain, network, dif
             count -= 1
         middle = median_of_sorted(ordered, x, count)
         guess[x] = middle if middle > 0.0 else 0.0
+
+
+@njit
+def guess_line(diffs, keep, n, width, table, total, guess):
+    """Take the slope of an unweighted line as a first guess, which needs no jumps left; at least 0.
+
+    It is the likelihood slope where read noise rules. ``total`` (width) is scratch.
+    """
+    for x in range(width):
+        guess[x] = 0.0
+        total[x] = 0.0
+    for k in range(n):
+        weight = table[5, k]
+        step, now = diffs[k], keep[k]
+        for x in range(width):
+            guess[x] += step[x] * (now[x] * weight)
+        for x in range(width):
+            total[x] += now[x] * weight
+    for x in range(width):
+        guess[x] = guess[x] / total[x] if guess[x] > 0.0 else 0.0
 
 
 @njit
@@ -117,6 +144,7 @@ def fit_strip(diffs, keep, n, width, photon, read, table, space, a_sum, b_sum, c
     for k in range(n):
         now = keep[k]
         tie = couple[k]
+        photon_alone, read_alone, photon_beside, read_beside = table[1, k], table[2, k], table[3, k], table[4, k]
         if k == 0:
             for x in range(width):
                 tie[x] = 0.0
@@ -125,12 +153,12 @@ def fit_strip(diffs, keep, n, width, photon, read, table, space, a_sum, b_sum, c
             before = keep[k - 1]
             last = inverse[k - 1]
             for x in range(width):
-                beside[x] = (photon[x] * table[3, k] + read[x] * table[4, k]) * now[x] * before[x]
+                beside[x] = (photon[x] * photon_beside + read[x] * read_beside) * now[x] * before[x]
             for x in range(width):
                 tie[x] = beside[x] * last[x]
         one_over = inverse[k]
         for x in range(width):
-            one_over[x] = now[x] / (photon[x] * table[1, k] + read[x] * table[2, k] - tie[x] * beside[x])
+            one_over[x] = now[x] / (photon[x] * photon_alone + read[x] * read_alone - tie[x] * beside[x])
         low = u[k]
         high = v[k]
         step = diffs[k]
@@ -152,34 +180,31 @@ def fit_strip(diffs, keep, n, width, photon, read, table, space, a_sum, b_sum, c
 
 
 @njit
-def variance_strip(n, width, photon, read, c_sum, table, space, var_p, var_r):
-    """Variances of the slopes of a strip from photon and read noise; ``space`` is as :func:`fit_strip` left it."""
+def variance_strip(n, width, photon, c_sum, table, space, var_p, var_r):
+    """Variances of the slopes of a strip from photon and read noise; ``space`` is as :func:`fit_strip` left it.
+
+    Read noise is what the photon noise leaves of the whole, ``1 / C``.
+    """
     inverse, couple, u = space[0], space[1], space[2]
     weight = space[4, 0]
     after = space[3, 0]
     for x in range(width):
         var_p[x] = 0.0
-        var_r[x] = 0.0
         after[x] = 0.0
     for k in range(n - 1, -1, -1):
-        more = k + 1 < n
-        own = inverse[k]
-        low = u[k]
+        own, low = inverse[k], u[k]
+        tie = couple[k + 1] if k + 1 < n else couple[0]  # that of the first difference is 0
+        alone = table[1, k]
+        beside = 2.0 * table[3, k + 1] if k + 1 < n else 0.0
         for x in range(width):
-            weight[x] = low[x] * own[x]
-        if more:
-            tie = couple[k + 1]
+            weight[x] = low[x] * own[x] - tie[x] * after[x]
+        if beside != 0.0:
             for x in range(width):
-                weight[x] -= tie[x] * after[x]
-        beside_p = 2.0 * table[3, k + 1] if more else 0.0
-        beside_r = 2.0 * table[4, k + 1] if more else 0.0
+                var_p[x] += weight[x] * after[x] * beside
         for x in range(width):
-            var_p[x] += weight[x] * (weight[x] * table[1, k] + after[x] * beside_p)
-        for x in range(width):
-            var_r[x] += weight[x] * (weight[x] * table[2, k] + after[x] * beside_r)
-        for x in range(width):
+            var_p[x] += weight[x] * weight[x] * alone
             after[x] = weight[x]
     for x in range(width):
         var_p[x] *= photon[x] / (c_sum[x] * c_sum[x])
-    for x in range(width):
-        var_r[x] *= read[x] / (c_sum[x] * c_sum[x])
+        rest = 1.0 / c_sum[x] - var_p[x]
+        var_r[x] = 0.0 if rest < 0.0 else rest

@@ -8,7 +8,7 @@ moderate size also flag the four neighbours, which share their charge; large eve
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -61,6 +61,7 @@ def jump(
     ramp: Ramp,
     refs: References,
     *,
+    algorithm: Literal["two_point", "likelihood"] = "two_point",
     rejection_threshold: Annotated[float, Range(min=0)] = 4.0,
     three_group_rejection_threshold: Annotated[float, Range(min=0)] = 6.0,
     four_group_rejection_threshold: Annotated[float, Range(min=0)] = 5.0,
@@ -107,12 +108,16 @@ def jump(
         ``data`` (nints, ngroups, ny, nx) float32 [DN], linearised. ``groupdq`` and ``pixeldq`` are changed.
     refs : References
         ``gain`` [e-/DN] and ``readnoise`` (noise of the difference of two frames [DN]), (ny, nx).
+    algorithm : {"two_point", "likelihood"}
+        How single hits are found: each difference of groups against the median of all, or by how much chi^2 of a fit
+        to all drops without it. ``likelihood`` has false alarms as rare as a Gaussian's at any number of groups. The
+        official step has the first only.
     rejection_threshold : float
-        Limit for pixels with 4 or more usable differences [sigma].
+        Limit for pixels with 4 or more usable differences (``likelihood``: with any number) [sigma].
     three_group_rejection_threshold : float
-        Limit for pixels with 2 usable differences (3 groups) [sigma].
+        Limit for pixels with 2 usable differences (3 groups) of ``two_point`` [sigma].
     four_group_rejection_threshold : float
-        Limit for pixels with 3 usable differences (4 groups) [sigma].
+        Limit for pixels with 3 usable differences (4 groups) of ``two_point`` [sigma].
     maximum_cores : str
         No effect: the workflow gives a job its threads.
     flag_4_neighbors : bool
@@ -162,13 +167,13 @@ def jump(
     time_masked_after_shower : float
         For how long a shower is flagged after its group [s].
     min_diffs_single_pass : int
-        Usable differences from which all are tested at once.
+        Usable differences from which ``two_point`` tests all at once.
     max_extended_radius : int
         Largest radius of a flagged ellipse [pixel].
     minimum_groups : int
         No effect: 3 usable groups are needed, as in the official step.
     minimum_sigclip_groups : int
-        Integrations (or groups, see only_use_ints) from which sigma clipping replaces the two-point difference.
+        Integrations (or groups, see only_use_ints) from which sigma clipping replaces either algorithm.
     only_use_ints : bool
         Sigma clipping compares the same group of all integrations; otherwise all groups of the exposure.
 
@@ -193,7 +198,7 @@ def jump(
     after = _after(gain, (after_jump_flag_dn1, after_jump_flag_dn2), (after_jump_flag_time1, after_jump_flag_time2), tgroup)
     thresholds = (rejection_threshold, three_group_rejection_threshold, four_group_rejection_threshold)
     neighbours = (min_jump_to_flag_neighbors, max_jump_to_flag_neighbors) if flag_4_neighbors else None
-    single = Hits(thresholds, neighbours, after, min_diffs_single_pass, minimum_sigclip_groups, only_use_ints)
+    single = Hits(algorithm, thresholds, neighbours, after, min_diffs_single_pass, minimum_sigclip_groups, only_use_ints)
     hits = _flag_hits(ramp, gain, noise, single)
     events = 0
     if expand_large_events:

@@ -126,8 +126,7 @@ def fit_likely(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: f
     threshold : float or None
         Limit of the search for jumps [sigma]; None for no search.
     robust : bool
-        Estimate the noise from unflagged differences only, use the difference that follows a jump, and renew the photon
-        noise once more.
+        Estimate the noise from unflagged differences only, and use the difference that follows a jump.
 
     Returns
     -------
@@ -137,21 +136,21 @@ def fit_likely(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, threshold: f
     Notes
     -----
     The photon noise is that of the median difference in a first fit, which finds the jumps, and that of the slope found
-    in a second one, which removes the bias of the first.
+    in a second one, which removes the bias of the first. With ``robust`` and no search, the slope of an unweighted line
+    takes the place of the first fit: where weights depend on the slope, it is the likelihood slope itself, so that its
+    errors do not couple to them.
     """
     shape = ramp.data.shape[2:]
-    readout = ramp.readout
-    times, unit = readout.read_times_s or readout.read_pattern, 1.0 if readout.read_times_s else readout.frame_time_s
-    sampling = _likely.Sampling.of(times, unit, ramp.zeroframe is not None)
+    sampling = _likely.Sampling.of_readout(ramp.readout, ramp.zeroframe is not None)
     ints = _planes(ramp, _PLANES | {"chisq": np.float32})
     rate, ratedq = np.empty((5, *shape), np.float32), np.empty(shape, np.uint32)
     n = sampling.table.shape[1]
     inputs = _inputs(ramp, gain, readnoise, sampling.zero_frame)
-    method = (readout.nframes, sampling.table, sampling.pairs, *jump_limits(threshold), robust)
+    method = (ramp.readout.nframes, sampling.table, sampling.pairs, *jump_limits(threshold), robust)
     for _, arrays in row_blocks(read=inputs, made=(rate, ratedq, *ints.values())):
         _likely.fit_rows(*arrays[: len(inputs)], *method, merge_exchange(n), strip_width(2 * n), *arrays[len(inputs) :])
     if ramp.data.shape[0] == 1:
-        return {name: plane[0].copy() for name, plane in ints.items()}, ints
+        return {name: ints[name][0].copy() for name in _PLANES}, ints
     names = ("data", "var_poisson", "var_rnoise", "err", "chisq")
     return dict(zip(names, rate, strict=True)) | {"dq": ratedq}, ints
 
@@ -258,8 +257,8 @@ def ramp_fit(
     likely_threshold : float, optional
         Limit of LIKELY's own search for jumps [sigma]; empty for none.
     likely_robust : bool
-        LIKELY takes the noise of its first fit from unflagged differences only, uses the difference that follows a
-        jump, and renews the photon noise once more. The official fit does not.
+        LIKELY takes the noise of its first fit from unflagged differences only, and uses the difference that follows a
+        jump. The official fit does not.
 
     Returns
     -------

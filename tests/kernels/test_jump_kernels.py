@@ -12,6 +12,8 @@ from jwstsm.stage1 import _jump_regions as regions
 from jwstsm.stage1 import _jump_showers as showers
 from jwstsm.stage1._jump_hits import Hits, find_jumps
 from jwstsm.stage1._jump_sigma_clip import clip_bounds, strip_moments
+from jwstsm.stage1._likely import Sampling
+from jwstsm.stage1._likely_jumps import search_limits
 from jwstsm.stage1.jump import jump
 from tests.kernels.plain import plain_python
 from tests.kernels.ramps import eventful_ramp
@@ -35,6 +37,8 @@ def run_jump(ramp_options: dict, options: dict):
         ({"ngroups": 13, "nints": 1, "ny": 8}, {"expand_large_events": True, "sat_required_snowball": False}),
         ({"ngroups": 3, "nints": 4, "ny": 6}, {"minimum_sigclip_groups": 4, "rejection_threshold": 1.2}),
         ({"ngroups": 13, "nints": 1, "ny": 9}, {"find_showers": True, "extend_min_area": 4}),
+        ({"ngroups": 5, "nints": 2, "ny": 9}, {"algorithm": "likelihood"}),
+        ({"ngroups": 4, "nints": 1, "ny": 9, "nframes": 4}, {"algorithm": "likelihood"}),
     ],
 )
 def test_compiled_and_plain_python_flag_the_same(tmp_path, ramp_options, options):
@@ -124,6 +128,89 @@ def test_long_columns_go_by_quickselect_with_the_same_result():
     with np.errstate(invalid="ignore"):
         judge = simple_hits(ramp.data, before, gain, noise, 1, False)
     np.testing.assert_array_equal(ramp.groupdq & JUMP_DET != 0, judge)
+
+
+# --- the search by likelihood against dense matrices
+
+
+def dense_drop(d, use, covariance, left_out):
+    """How much chi^2 of the best constant through ``d[use]`` drops without ``left_out``."""
+
+    def chisq(these):
+        inverse = np.linalg.inv(covariance[np.ix_(these, these)])
+        ones = np.ones(these.size)
+        slope = ones @ inverse @ d[these] / (ones @ inverse @ ones)
+        rest = d[these] - slope
+        return rest @ inverse @ rest
+
+    kept = np.flatnonzero(use)
+    return chisq(kept) - chisq(np.setdiff1d(kept, left_out))
+
+
+def unlikely(d, use, covariance, pairs, limits) -> np.ndarray:
+    """Return which differences of a pixel are left out, by fitting again without each of them."""
+    one, two, last = limits
+    use = use.copy()
+    before = use.copy()
+    while use.sum() > 1:
+        used = np.flatnonzero(use)
+        if used.size == 2:
+            if not dense_drop(d, use, covariance, used[:1]) > last:
+                break
+            use[used[np.argmax(d[used])]] = False
+            continue
+        choices = [(dense_drop(d, use, covariance, [k]) - one, [k]) for k in used]
+        couples = [[k, k + 1] for k in used[:-1] if use[k + 1] and pairs[k + 1]]
+        if used.size == 3 and couples:  # a line fits what is left by any two: the larger ones go
+            couples = [max(couples, key=lambda c: d[c].sum())]
+        choices += [(dense_drop(d, use, covariance, c) - two, c) for c in couples]
+        best = max(choices, key=lambda choice: choice[0])
+        if not best[0] > 0:
+            break
+        use[best[1]] = False
+    return before & ~use
+
+
+@pytest.mark.parametrize(("ngroups", "nints", "nframes"), [(3, 1, 1), (4, 1, 4), (6, 2, 1), (8, 1, 4), (12, 1, 1)])
+def test_likelihood_flags_are_those_of_dense_matrices(ngroups, nints, nframes):
+    ramp, refs = eventful_ramp(nints, ngroups, nframes=nframes, seed=ngroups, ny=8)
+    gain, noise = refs["gain"].array(), refs["readnoise"].array() * refs["gain"].array()
+    before = ramp.groupdq.copy()
+    count = find_jumps(ramp, gain, noise, Hits("likelihood", neighbours=None))
+    sampling = Sampling.of_readout(ramp.readout).repeated(nints)
+    step, own_p, own_r, beside_p, beside_r = sampling.table[:5]
+    values = np.where(before & BAD, np.float32(np.nan), ramp.data * gain)
+    diffs = np.diff(values, axis=1).reshape(-1, *gain.shape).astype(float) / step[:, None, None]
+    judge = np.zeros(diffs.shape, bool)
+    for y, x in np.ndindex(gain.shape):
+        d = diffs[:, y, x]
+        use = np.isfinite(d)
+        if use.sum() < 2 or not gain[y, x] > 0 or noise[y, x] == 0:
+            continue
+        known = np.sort(d[use])
+        middle = known.mean() if known.size == 2 else known[(known.size - 1) // 2]
+        photon, read = max(middle, 0.0), float(np.float32(noise[y, x] ** 2)) / 2
+        beside = (photon * beside_p + read * beside_r)[1:]
+        covariance = np.diag(photon * own_p + read * own_r) + np.diag(beside, 1) + np.diag(beside, -1)
+        judge[:, y, x] = unlikely(np.nan_to_num(d), use, covariance, sampling.pairs, search_limits(4.0))
+    found = (ramp.groupdq[:, 1:] & JUMP_DET != 0).reshape(diffs.shape)
+    some = (gain > 0) & (noise > 0)
+    np.testing.assert_array_equal(found[:, some], judge[:, some])
+    assert count >= judge.sum() > 8
+
+
+def test_long_columns_of_the_likelihood_search_go_by_quickselect():
+    # 1050 differences of a pixel are more than a network sorts; the same with those of the last integrations unusable
+    ramp, refs = eventful_ramp(210, 6, ny=4, nx=5)
+    ramp.groupdq[200:] |= DO_NOT_USE
+    gain, noise = refs["gain"].array(), refs["readnoise"].array()
+    short, _ = eventful_ramp(200, 6, ny=4, nx=5)
+    short.data[:], short.groupdq[:] = ramp.data[:200], ramp.groupdq[:200]
+    settings = Hits("likelihood", neighbours=None, clip_from=1000)
+    ramp.groupdq[200:, :3, 0, 0] &= ~np.uint8(DO_NOT_USE)  # each integration must have 3 groups
+    ramp.groupdq[200:, :3, 0, 0] |= SATURATED
+    assert find_jumps(ramp, gain, noise * gain, settings) == find_jumps(short, gain, noise * gain, settings) > 100
+    np.testing.assert_array_equal(ramp.groupdq[:200] & JUMP_DET, short.groupdq & JUMP_DET)
 
 
 def test_marked_jumps_reach_their_four_neighbours():

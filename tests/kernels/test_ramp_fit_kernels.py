@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numba import set_num_threads
 
 from jwstsm.core import dq
 from jwstsm.stage1 import _likely
-from jwstsm.stage1._likely_jumps import jump_limits
+from jwstsm.stage1._likely_jumps import jump_limits, search_limits
 from jwstsm.stage1.ramp_fit import ramp_fit
 from tests.kernels.plain import plain_python
 from tests.kernels.ramps import eventful_ramp
@@ -45,6 +47,7 @@ CASES = [
     ({"ngroups": 2}, {"suppress_one_group": False}),
     ({"ngroups": 5}, {"algorithm": "LIKELY", "save_opt": True}),
     ({"ngroups": 8, "nframes": 4, "groupgap": 1, "zeroframe": True}, {"algorithm": "LIKELY", "likely_robust": True}),
+    ({"ngroups": 6}, {"algorithm": "LIKELY", "likely_robust": True, "likely_threshold": None}),
 ]
 
 
@@ -186,6 +189,16 @@ def dense_fit(d, use, photon, read, table):
     return slope, weight @ p @ weight, weight @ r @ weight, rest @ inverse @ rest
 
 
+def line_through(d, use, step):
+    """Slope of an unweighted line through all groups, each difference with the weight it has there."""
+    time = np.concatenate([[0], np.cumsum(step)])
+    weight = np.array([s * (time[k + 1 :] - time.mean()).sum() for k, s in enumerate(step)])
+    if use.all():
+        line = np.polyfit(time, np.concatenate([[0], np.cumsum(d * step)]), 1)[0]
+        assert line == pytest.approx((weight * d).sum() / weight.sum(), rel=1e-6, abs=1e-9)
+    return (weight * d)[use].sum() / weight[use].sum()
+
+
 def dense_search(d, use, photon, read, sampling, one, two):
     """Drop one or two neighbouring differences at a time by fitting again without them."""
     slope, _, _, chisq = dense_fit(d, use, photon, read, sampling.table)
@@ -214,15 +227,15 @@ def dense_search(d, use, photon, read, sampling, one, two):
             return use, slope
 
 
-@pytest.mark.parametrize("robust", [False, True])
+@pytest.mark.parametrize(("robust", "limit"), [(False, 4.5), (True, 4.5), (True, None), (False, None)])
 @pytest.mark.parametrize(("ngroups", "nframes", "zeroframe"), [(4, 1, False), (7, 1, False), (7, 4, False), (6, 4, True)])
-def test_likelihood_slopes_are_those_of_dense_matrices(ngroups, nframes, zeroframe, robust):
+def test_likelihood_slopes_are_those_of_dense_matrices(ngroups, nframes, zeroframe, robust, limit):
     ramp, refs = eventful_ramp(1, ngroups, nframes=nframes, groupgap=nframes // 4, zeroframe=zeroframe, seed=8, ny=8)
     ramp.groupdq[np.random.default_rng(3).random(ramp.groupdq.shape) < 0.05] |= dq.JUMP_DET
     gain, readnoise = refs["gain"].array(), refs["readnoise"].array()
     sampling = _likely.Sampling.of(ramp.readout.read_pattern, ramp.readout.frame_time_s, zeroframe)
-    found = ramp_fit(ramp, refs, algorithm="LIKELY", likely_robust=robust)["rateints"]
-    one, two = jump_limits(4.5)
+    found = ramp_fit(ramp, refs, algorithm="LIKELY", likely_robust=robust, likely_threshold=limit)["rateints"]
+    one, two = jump_limits(limit)
     compared = 0
     for y, x in np.ndindex(gain.shape):
         values, flags = ramp.data[0, :, y, x], ramp.groupdq[0, :, y, x].copy()
@@ -241,10 +254,12 @@ def test_likelihood_slopes_are_those_of_dense_matrices(ngroups, nframes, zerofra
         read = float(readnoise[y, x]) ** 2 / 2
         photon = max(np.median(known), 0) / gain[y, x]
         d = np.nan_to_num(d)
-        kept, slope = dense_search(d, use, photon, read, sampling, one, two)
-        for _ in range(2 if robust else 1):
-            photon = (max(slope, 0) + ramp.average_dark_current[y, x]) / gain[y, x]
-            slope, var_p, var_r, _ = dense_fit(d, kept, photon, read, sampling.table)
+        if robust and limit is None:
+            kept, slope = use, line_through(d, use, sampling.table[0])
+        else:
+            kept, slope = dense_search(d, use, photon, read, sampling, one, two)
+        photon = (max(slope, 0) + ramp.average_dark_current[y, x]) / gain[y, x]
+        slope, var_p, var_r, _ = dense_fit(d, kept, photon, read, sampling.table)
         np.testing.assert_allclose(found.data[0, y, x], slope, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(found.var_poisson[0, y, x], var_p, rtol=1e-4)
         np.testing.assert_allclose(found.var_rnoise[0, y, x], var_r, rtol=1e-4)
@@ -252,7 +267,16 @@ def test_likelihood_slopes_are_those_of_dense_matrices(ngroups, nframes, zerofra
         hit = bool(found.dq[0, y, x] & dq.JUMP_DET)
         assert hit == ((kept != use).any() or bool((ramp.groupdq[0, :, y, x] & dq.JUMP_DET).any()))
         compared += 1
-    assert compared > 100
+    assert compared > 90
+
+
+def test_limits_of_the_search_follow_the_number_of_ways_to_a_false_alarm():
+    one, two, last = search_limits(4.0)
+    probability = math.erfc(4 / math.sqrt(2))
+    assert one == 16
+    assert math.exp(-two / 2) == pytest.approx(probability / 8)
+    assert math.erfc(math.sqrt(last / 2)) == pytest.approx(2 * probability)
+    assert np.isfinite(search_limits(60.0)).all()
 
 
 def test_limits_have_the_same_false_alarm_rate():
