@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jwstsm.core import _drizzle_kernels as kernels
+from jwstsm.core._drizzle_kernels import RUN, SIZE, spread
 from jwstsm.core.compiled import njit, prange
 
 __all__ = ["FRAME_VARIANCE", "LINEAR", "drizzle_bands", "finish_rows", "run_extents"]
@@ -16,23 +16,22 @@ __all__ = ["FRAME_VARIANCE", "LINEAR", "drizzle_bands", "finish_rows", "run_exte
 LINEAR, FRAME_VARIANCE = 0, 1
 _BAND = 32  # output rows that one thread works on at a time
 _EDGE = 64  # output columns that a pixel may cover before its overlaps are computed only inside the window
-_RUN = 16  # input pixels whose extent on the output is kept, to pass over those that do not reach a band
 
 
 @njit(parallel=True)
 def run_extents(weight, pixmap, first, last, square, reach):
-    """Return the lowest and highest output row reached by each run of input pixels, (rows, runs, 2).
+    """Return the lowest and highest output row reached by each run of input pixels (rows, runs, 2), and by each row.
 
     The corners of a square kernel's pixel are averages of the centres around it, hence the rows above and below and the
     columns beside the run count too; beyond the rim of the image they are extrapolated by at most that extent.
     """
     ny, nx = weight.shape
-    nrun = (nx + _RUN - 1) // _RUN
+    nrun = (nx + RUN - 1) // RUN
     own = np.empty((ny, nrun, 2))
     for j in prange(ny):
         for b in range(nrun):
             low, high = np.inf, -np.inf
-            start, stop = b * _RUN, min(nx, (b + 1) * _RUN)
+            start, stop = b * RUN, min(nx, (b + 1) * RUN)
             for i in range(max(start - 1, 0) if square else start, min(stop + 1, nx) if square else stop):
                 y = pixmap[j, i, 1]
                 if y < low:  # NaN compares false
@@ -40,11 +39,12 @@ def run_extents(weight, pixmap, first, last, square, reach):
                 if y > high:
                     high = y
             own[j, b, 0], own[j, b, 1] = low, high
-    out = np.empty((last - first, nrun, 2))
+    out, whole = np.empty((last - first, nrun, 2)), np.empty((last - first, 2))
     for j in prange(first, last):
+        lowest, highest = np.inf, -np.inf
         for b in range(nrun):
             used = False
-            for i in range(b * _RUN, min(nx, (b + 1) * _RUN)):
+            for i in range(b * RUN, min(nx, (b + 1) * RUN)):
                 if weight[j, i] > 0.0:
                     used = True
                     break
@@ -56,10 +56,30 @@ def run_extents(weight, pixmap, first, last, square, reach):
             if square and (j == 0 or j == ny - 1 or b == 0 or b == nrun - 1):
                 margin += high - low
             if used and low <= high:
-                out[j - first, b, 0], out[j - first, b, 1] = low - margin, high + margin
+                low, high = low - margin, high + margin
+                lowest, highest = min(lowest, low), max(highest, high)
             else:
-                out[j - first, b, 0], out[j - first, b, 1] = np.inf, -np.inf
-    return out
+                low, high = np.inf, -np.inf
+            out[j - first, b, 0], out[j - first, b, 1] = low, high
+        whole[j - first, 0], whole[j - first, 1] = lowest, highest
+    return out, whole
+
+
+@njit
+def _one_band(values, weight, pixmap, dq, first, last, par, kernel, extents, whole, box, nlin, edge, sums, out_dq):
+    """Walk the input rows in order and spread what reaches a band."""
+    y0, y1 = box[0], box[1]
+    nx = weight.shape[1]
+    work = np.zeros(SIZE)
+    for j in range(first, last):
+        # pixel c of the output covers [c - 0.5, c + 0.5) in the coordinates of the map
+        if whole[j - first, 0] + 0.5 > y1 or whole[j - first, 1] + 0.5 < y0:
+            continue
+        for r in range(extents.shape[1]):
+            if extents[j - first, r, 0] + 0.5 > y1 or extents[j - first, r, 1] + 0.5 < y0:
+                continue
+            i0, i1 = r * RUN, min(nx, (r + 1) * RUN)
+            spread(kernel, values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, work, sums, out_dq)
 
 
 @njit(inline="always")
@@ -81,12 +101,13 @@ def _fold(sums, dq, row, column, totals, con, bit, out_dq, mode, frame_weight):
                 continue
             totals[y, x, 0] += w
             totals[y, x, 1] += sums[j, i, 1]
+            per_weight = 1.0 / w
             weight = frame_weight
             if not weight > 0.0:
-                first = (sums[j, i, 2] / w) ** 2
+                first = (sums[j, i, 2] * per_weight) ** 2
                 weight = 1.0 / first if first > 0.0 and first < np.inf else 0.0
             for p in range(2, sums.shape[2]):
-                variance = (sums[j, i, p] / w) ** 2
+                variance = (sums[j, i, p] * per_weight) ** 2
                 if weight > 0.0 and variance < np.inf:
                     totals[y, x, 2 * p - 2] += variance * weight * weight
                     totals[y, x, 2 * p - 1] += weight
@@ -103,6 +124,7 @@ def drizzle_bands(
     par,
     kernel,
     extents,
+    whole,
     span,
     origin,
     nlin,
@@ -118,7 +140,6 @@ def drizzle_bands(
     ``span`` (y0, y1, x0, x1) and ``origin`` (x0, y0) are output pixels; ``totals`` begins at ``origin``.
     """
     width = span[3] - span[2]
-    nx = weight.shape[1]
     nband = (span[1] - span[0] + _BAND - 1) // _BAND
     for b in prange(nband):
         y0 = span[0] + b * _BAND
@@ -127,13 +148,7 @@ def drizzle_bands(
         sums = np.zeros((y1 - y0, width, 1 + values.shape[2]))
         band_dq = np.zeros((y1 - y0, width) if dq.size > 0 else (0, 0), np.uint32)
         edge = np.zeros((y1 - y0, max(width + 2, _EDGE)))
-        for j in range(first, last):
-            for r in range(extents.shape[1]):
-                # pixel c of the output covers [c - 0.5, c + 0.5) in the coordinates of the map
-                if extents[j - first, r, 0] + 0.5 > y1 or extents[j - first, r, 1] + 0.5 < y0:
-                    continue
-                i0, i1 = r * _RUN, min(nx, (r + 1) * _RUN)
-                kernels.spread(kernel, values, weight, pixmap, dq, j, i0, i1, par, box, nlin, edge, sums, band_dq)
+        _one_band(values, weight, pixmap, dq, first, last, par, kernel, extents, whole, box, nlin, edge, sums, band_dq)
         _fold(sums, band_dq, y0 - origin[1], span[2] - origin[0], totals, con, bit, out_dq, mode, fw)
 
 

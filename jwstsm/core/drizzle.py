@@ -147,8 +147,8 @@ class Coadd:
             kernel = "point"
         first, last = (0, ny) if rows is None else rows
         reach = _reach(kernel, pixfrac, scale)
-        extents = run_extents(weight, pixmap, first, last, kernel == "square", reach)
-        span = self._span(extents, columns)
+        extents, whole = run_extents(weight, pixmap, first, last, kernel == "square", reach)
+        span = self._span(whole, columns)
         if span[0] >= span[1] or span[2] >= span[3]:
             return
         plane, bit = divmod(number, CONTEXT_BITS)
@@ -164,6 +164,7 @@ class Coadd:
             np.array([pixfrac, scale, 2.0 if kernel == "lanczos2" else 3.0]),
             KERNELS[kernel],
             extents,
+            whole,
             span,
             (int(self.origin[0]), int(self.origin[1])),
             1 if exact else values.shape[2],
@@ -175,9 +176,9 @@ class Coadd:
             frame_weight,
         )
 
-    def _span(self, extents: np.ndarray, columns: tuple[int, int] | None) -> tuple[int, int, int, int]:
+    def _span(self, whole: np.ndarray, columns: tuple[int, int] | None) -> tuple[int, int, int, int]:
         """Return the output rows and columns of the window that the frame reaches."""
-        low, high = extents[..., 0].min(initial=np.inf), extents[..., 1].max(initial=-np.inf)
+        low, high = whole[:, 0].min(initial=np.inf), whole[:, 1].max(initial=-np.inf)
         if not low <= high:
             return 0, 0, 0, 0
         (x0, y0), (height, width) = self.origin, self.shape
