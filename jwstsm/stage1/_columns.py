@@ -27,8 +27,8 @@ WIDTH = 64
 
 
 @lru_cache(maxsize=64)
-def merge_exchange(n: int) -> np.ndarray:
-    """Return the comparators of a network that sorts ``n`` values (none for ``n > NETWORK_MAX``).
+def merge_exchange(n: int, longest: int = NETWORK_MAX) -> np.ndarray:
+    """Return the comparators of a network that sorts ``n`` values (none for ``n > longest``).
 
     Returns
     -------
@@ -36,7 +36,7 @@ def merge_exchange(n: int) -> np.ndarray:
         Pairs ``(low, high)`` of positions to compare, in order.
     """
     pairs: list[tuple[int, int]] = []
-    if 1 < n <= NETWORK_MAX:
+    if 1 < n <= longest:
         top = 1 << ((n - 1).bit_length() - 1)
         p = top
         while p:
@@ -50,9 +50,9 @@ def merge_exchange(n: int) -> np.ndarray:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def strip_width(n: int) -> int:
-    """Pixels per strip so that a float32 buffer ``(n, width)`` takes at most 256 kB."""
-    return max(8, min(WIDTH, 65536 // max(1, n)) // 8 * 8)
+def strip_width(n: int, nbytes: int = 1 << 18) -> int:
+    """Pixels per strip so that a float32 buffer ``(n, width)`` takes at most ``nbytes`` (default 256 kB, the cache)."""
+    return max(8, min(WIDTH, nbytes // 4 // max(1, n)) // 8 * 8)
 
 
 @njit

@@ -21,6 +21,9 @@ __all__ = ["MIN_GROUPS", "Hits", "find_jumps"]
 #: Usable groups that an integration needs before its differences are compared with each other.
 MIN_GROUPS = 3
 
+_LONGEST = 4096  # values that sigma clipping sorts by a network: it takes all of them, so that selection would not pay
+_WALKED = 1 << 24  # bytes of the differences of a strip where they are walked through in order
+
 
 @dataclass(frozen=True)
 class Hits:
@@ -112,17 +115,20 @@ def _differences(ramp: Ramp) -> int:
 def _clip(ramp: Ramp, gain: np.ndarray, noise2: np.ndarray, settings: Hits) -> int:
     """Flag by sigma clipping, mark what reaches its neighbours, and return the number of hits."""
     n = _differences(ramp)
-    width = strip_width(n)
-    network = merge_exchange(ramp.data.shape[0] if settings.clip_per_group else n)
+    together = ramp.data.shape[0] if settings.clip_per_group else n
+    # only what is sorted must stay in the cache
+    network, narrow, wide = merge_exchange(together, _LONGEST), strip_width(together), strip_width(n, _WALKED)
     for _, (data, factor, flags) in row_blocks(read=(ramp.data, gain), changed=(ramp.groupdq,)):
-        clip_differences(data, flags, factor, float(settings.thresholds[0]), settings.clip_per_group, network, width)
+        clip_differences(
+            data, flags, factor, float(settings.thresholds[0]), settings.clip_per_group, network, min(narrow, wide)
+        )
     for i0, i1 in ramp.integration_blocks():
         unflag_full_groups(np.asarray(ramp.groupdq), i0, i1)
         ramp.release()
     found = 0
     nframes = float(ramp.readout.nframes)
     for _, (data, factor, variance, flags) in row_blocks(read=(ramp.data, gain, noise2), changed=(ramp.groupdq,)):
-        found += int(count_and_mark(data, flags, factor, variance, nframes, *settings.reach, width).sum())
+        found += int(count_and_mark(data, flags, factor, variance, nframes, *settings.reach, wide).sum())
     return found
 
 
@@ -155,4 +161,4 @@ def _flag_after(ramp: Ramp, gain: np.ndarray, after: tuple[tuple[float, int], ..
     pairs = (*after, (np.inf, 0))[:2]
     sizes, spans = np.array([p[0] for p in pairs], np.float64), np.array([p[1] for p in pairs], np.int64)
     for _, (data, factor, flags) in row_blocks(read=(ramp.data, gain), changed=(ramp.groupdq,)):
-        flag_after_jumps(data, flags, factor, sizes, spans, strip_width(_differences(ramp)))
+        flag_after_jumps(data, flags, factor, sizes, spans, strip_width(_differences(ramp), _WALKED))

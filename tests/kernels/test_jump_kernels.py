@@ -10,8 +10,9 @@ from scipy import ndimage
 from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from jwstsm.stage1 import _jump_regions as regions
 from jwstsm.stage1 import _jump_showers as showers
+from jwstsm.stage1._columns import merge_exchange
 from jwstsm.stage1._jump_hits import Hits, find_jumps
-from jwstsm.stage1._jump_sigma_clip import clip_bounds, strip_moments
+from jwstsm.stage1._jump_sigma_clip import clip_bounds, clip_differences, strip_moments
 from jwstsm.stage1._likely import Sampling
 from jwstsm.stage1._likely_jumps import search_limits
 from jwstsm.stage1.jump import jump
@@ -211,6 +212,18 @@ def test_long_columns_of_the_likelihood_search_go_by_quickselect():
     ramp.groupdq[200:, :3, 0, 0] |= SATURATED
     assert find_jumps(ramp, gain, noise * gain, settings) == find_jumps(short, gain, noise * gain, settings) > 100
     np.testing.assert_array_equal(ramp.groupdq[:200] & JUMP_DET, short.groupdq & JUMP_DET)
+
+
+def test_sigma_clipping_of_long_series_sorts_by_a_network_or_not_with_the_same_result():
+    ramp, refs = eventful_ramp(1100, 3, ny=4, nx=13)
+    gain = refs["gain"].array()
+    found = []
+    for network, width in ((merge_exchange(1100), 8), (merge_exchange(1100, 4096), 16)):
+        flags = ramp.groupdq.copy()
+        clip_differences(ramp.data, flags, gain, 4.0, True, network, width)
+        found.append(flags)
+    assert (found[0] != ramp.groupdq).any()
+    np.testing.assert_array_equal(*found)
 
 
 def test_marked_jumps_reach_their_four_neighbours():
