@@ -7,7 +7,9 @@ environment. The parameters of the CRDS ``pars-*`` files apply, as in operations
 import json
 import sys
 
-from jwst import pipeline as pipelines
+sys.path.pop(0)  # what lies beside this script must not stand in for a package of that environment
+
+from jwst import pipeline as pipelines  # noqa: E402
 
 CLASSES = {
     "detector1": "Detector1Pipeline",
