@@ -9,7 +9,7 @@ import sys
 
 sys.path.pop(0)  # what lies beside this script must not stand in for a package of that environment
 
-from jwst import pipeline as pipelines  # noqa: E402
+from jwst import pipeline as pipelines
 
 CLASSES = {
     "detector1": "Detector1Pipeline",
