@@ -57,7 +57,7 @@ def calibrate_exposure(
     outputs : mapping of suffix to path, or folder
         Where the products go. A product that was not made although it is named is an error.
     lock : path, optional
-        ``references/<exposure>.json``; or give ``references`` (and ``pars``) directly.
+        ``references/<exposure>_<pipeline>.json``; or give ``references`` (and ``pars``) directly.
     options : mapping, optional
         ``{step: {parameter: value}}`` of the user.
     preset : str

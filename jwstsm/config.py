@@ -23,7 +23,7 @@ from jwstsm.errors import ConfigError
 from jwstsm.files import parse_yaml
 from jwstsm.step import Parameter, Range
 
-__all__ = ["check", "load", "merge", "options_for", "preset_options", "resolve", "step_parameters"]
+__all__ = ["check", "default_values", "load", "merge", "options_for", "preset_options", "resolve", "step_parameters"]
 
 DEFAULTS: dict[str, Any] = {
     "uncal": "uncal/*_uncal.fits",
@@ -86,6 +86,11 @@ def load(path: str | Path) -> dict:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     return check(content, str(path))
+
+
+def default_values() -> dict[str, dict[str, Any]]:
+    """Return the parameters of every step at their defaults."""
+    return {step: {key: one.default for key, one in of.items()} for step, of in step_parameters().items()}
 
 
 def check(content: Mapping[str, Any], where: str = "config.yaml") -> dict:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["atomic", "parse_yaml", "write_if_changed"]
+__all__ = ["atomic", "parse_yaml"]
 
 
 @contextmanager
@@ -24,22 +24,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def write_if_changed(path: str | Path, text: str) -> bool:
-    """Write a text file unless it has this content already, so that its time is that of its last change.
-
-    Returns
-    -------
-    bool
-        Whether it was written.
-    """
-    path = Path(path)
-    if path.exists() and path.read_text() == text:
-        return False
-    with atomic(path) as part:
-        part.write_text(text)
-    return True
 
 
 def parse_yaml(text: str) -> Any:

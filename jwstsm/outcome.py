@@ -164,6 +164,7 @@ def report_unfinished(program: Program, failed: Sequence[Failure], folder: str |
     mosaics = sorted(data.glob("*_i2d.json"))
     if not lock.exists() or not (exposures or mosaics):
         return None
+    from jwstsm.config import default_values
     from jwstsm.report.page import write_page
 
     told = [f"{one.rule} {one.subject} failed: {one.cause}" for one in failed]
@@ -175,6 +176,7 @@ def report_unfinished(program: Program, failed: Sequence[Failure], folder: str |
         folder=folder,
         preset=program.config["preset"],
         committed=program.config["crds"]["lock"],
+        defaults=default_values(),
         problems=["the run did not finish; this page shows what is there", *told, *program.notes()],
     )
     os.utime(page, (1, 1))

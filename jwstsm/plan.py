@@ -70,7 +70,7 @@ class Plan:
 
     def pair_lock(self, pair: str) -> str:
         """Return the references of the first image of a pair."""
-        return self.program.lock_of(self.pairs[pair]["members"][0])
+        return self.program.lock_of(self.pairs[pair]["members"][0], _PAIRS)
 
     def pair_association(self, pair: str) -> dict[str, str]:
         """Return what the combination of a pair writes into its header."""
@@ -121,7 +121,7 @@ class Plan:
 
     def first_lock(self, product: str) -> str:
         """Return the references of the first member, which serve the gathering steps."""
-        return self.program.lock_of(self.mosaics[product]["members"][0])
+        return self.program.lock_of(self.mosaics[product]["members"][0], "image3")
 
     def association(self, product: str) -> dict[str, str]:
         """Return what the gathering steps write into headers and names."""

@@ -23,8 +23,8 @@ from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import HeaderCache
 from jwstsm.plan import Plan, grown
-from jwstsm.products.names import split_name
-from jwstsm.references.needs import types_of
+from jwstsm.products.names import lock_file, split_name
+from jwstsm.references.needs import pipelines_of, types_of
 
 __all__ = [
     "Exposure",
@@ -75,6 +75,11 @@ class Exposure:
         row = self.type
         names = ["detector1"] if row is None else [row.stage1, row.stage2]
         return [name for name in names if name in tables.sequences()]
+
+    @property
+    def all_pipelines(self) -> list[str]:
+        """The pipelines that exist here and apply, stage 3 included."""
+        return pipelines_of(self.header, self.uncal) if self.type else self.pipelines
 
     @property
     def size_mb(self) -> float:
@@ -220,12 +225,15 @@ class Program:
     def forget_incomplete_references(self, lock: str | Path = "references/lock.json") -> None:
         """Remove the program's lock if that of an exposure is missing: the references are then selected again."""
         lock = Path(lock)
-        if lock.exists() and not all((lock.parent / f"{name}.json").exists() for name in self.exposures):
+        if not lock.exists():
+            return
+        there = {path.name for path in lock.parent.iterdir()}
+        if not all(lock_file(one.name, p) in there for one in self.exposures.values() for p in one.all_pipelines):
             lock.unlink()
 
-    def lock_of(self, exposure: str) -> str:
-        """Return the file that says which references serve an exposure."""
-        return f"references/{exposure}.json"
+    def lock_of(self, exposure: str, pipeline: str) -> str:
+        """Return the file that says which references serve a pipeline on an exposure."""
+        return f"references/{lock_file(exposure, pipeline)}"
 
     def named(self, pipeline: str) -> list[str]:
         """Return the names of the exposures that go through a pipeline."""

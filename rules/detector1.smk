@@ -2,7 +2,7 @@ rule detector1:
     """Correct the ramps of one exposure and fit their slopes (uncal -> rate, rateints)."""
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
-        references=lambda wildcards: locked(wildcards.exposure),
+        references=lambda wildcards: locked(wildcards.exposure, "detector1"),
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",
@@ -36,7 +36,7 @@ use rule detector1 as detector1_in_turn with:
     # the exposures of a detector one after the other: each hands on the persistence that it leaves
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
-        references=lambda wildcards: locked(wildcards.exposure),
+        references=lambda wildcards: locked(wildcards.exposure, "detector1"),
         windows=lambda wildcards: program.windows_before(wildcards.exposure),
     output:
         rate="stage1/{exposure}_rate.fits",

@@ -2,7 +2,7 @@ rule guider:
     """Calibrate guide-star data of the fine guidance sensor (uncal -> cal)."""
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
-        references=lambda wildcards: locked(wildcards.exposure),
+        references=lambda wildcards: locked(wildcards.exposure, "guider"),
     output:
         cal="stage1/{exposure}_cal.fits",
         record="logs/guider/{exposure}.json",
@@ -32,7 +32,7 @@ rule dark:
     """Correct the ramps of one dark exposure, without fitting them (uncal -> dark)."""
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
-        references=lambda wildcards: locked(wildcards.exposure),
+        references=lambda wildcards: locked(wildcards.exposure, "dark"),
     output:
         dark="stage1/{exposure}_dark.fits",
         record="logs/dark/{exposure}.json",

@@ -88,7 +88,7 @@ rule outlier_detection:
     input:
         unpack(lambda wildcards: plan().common(wildcards.exposure, wildcards.acid)),
         cal="stage2/{exposure}_cal.fits",
-        references=lambda wildcards: locked(wildcards.exposure),
+        references=lambda wildcards: locked(wildcards.exposure, "image3"),
     output:
         "stage3/{exposure}_{acid}_crf.fits",
     log:

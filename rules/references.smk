@@ -1,10 +1,10 @@
 checkpoint references:
     """Select the reference files of every exposure under the pinned CRDS context.
 
-    The one rule that may use the network (to fill the CRDS cache). Writes references/<exposure>.json, which file serves
-    the exposure, with checksums, and the lock of the whole program. All problems are reported together, before any
-    computing starts. A checkpoint, because only then is it known whose references have changed: the file of an exposure
-    is written again only if its content changes, and only such exposures are calibrated again.
+    The one rule that may use the network (to fill the CRDS cache). Writes references/<exposure>_<pipeline>.json, which
+    file serves a pipeline on the exposure, with checksums, and the lock of the whole program. All problems are reported
+    together, before any computing starts. A checkpoint, because only then is it known whose references have changed:
+    the file of an exposure is written again only if its content changes, and only such pipelines run again.
     """
     input:
         uncal=program.uncal_files(),
@@ -23,7 +23,7 @@ checkpoint references:
 
 
 @cache
-def locked(exposure):
-    """Return the references of an exposure; asks for the selection first."""
+def locked(exposure, pipeline):
+    """Return the references of a pipeline on an exposure; asks for the selection first."""
     checkpoints.references.get()
-    return program.lock_of(exposure)
+    return program.lock_of(exposure, pipeline)

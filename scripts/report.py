@@ -3,6 +3,7 @@
 from jwstsm.job import logged
 
 with logged(snakemake):
+    from jwstsm.config import default_values
     from jwstsm.report.page import write_page
 
     write_page(
@@ -13,5 +14,6 @@ with logged(snakemake):
         lock=snakemake.input.lock,
         preset=snakemake.params.preset,
         committed=snakemake.params.lock,
+        defaults=default_values(),
         problems=snakemake.params.problems,
     )

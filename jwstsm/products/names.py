@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["pair_file", "split_name"]
+__all__ = ["lock_file", "pair_file", "split_name"]
 
 
 def split_name(path: str | Path) -> tuple[str, str]:
@@ -12,6 +12,11 @@ def split_name(path: str | Path) -> tuple[str, str]:
     stem = Path(path).name.removesuffix(".gz").removesuffix(".fits").removesuffix(".asdf")
     base, _, suffix = stem.rpartition("_")
     return (base, suffix) if base else (stem, "")
+
+
+def lock_file(exposure: str, pipeline: str) -> str:
+    """Return the name of the file that says which references serve a pipeline on an exposure."""
+    return f"{exposure}_{pipeline}.json"
 
 
 def pair_file(product: str) -> str:

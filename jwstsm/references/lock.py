@@ -12,10 +12,11 @@ from typing import Any
 from jwstsm import tables
 from jwstsm.core.progress import told
 from jwstsm.errors import JwstsmError, ReferenceError_
-from jwstsm.files import write_if_changed
+from jwstsm.files import atomic
 from jwstsm.headers import HeaderCache
-from jwstsm.products.names import split_name
+from jwstsm.products.names import lock_file, split_name
 from jwstsm.references.committed import CommittedLock, differences, lock_content
+from jwstsm.references.needs import by_pipeline
 from jwstsm.references.pars import read_pars
 from jwstsm.references.select import Selector, checksum
 
@@ -123,6 +124,20 @@ def summary_of(contents: Iterable[Mapping[str, Any]], crds: Mapping[str, Any]) -
     return lock_content(crds["context"], crds.get("server"), selections, sums)
 
 
+def _write_lock(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the lock of an exposure; one that differs in its context alone keeps its time, so that no job is done again."""
+    try:
+        stat, old = path.stat(), json.loads(path.read_text())
+    except (OSError, ValueError):
+        old = None
+    if old == content:
+        return
+    with atomic(path) as part:
+        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        if old and {**old, "context": ""} == {**content, "context": ""}:
+            os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
 def lock_program(
     uncal: Iterable[str],
     crds: Mapping[str, Any],
@@ -140,8 +155,8 @@ def lock_program(
         "INSTRUMENT EXP_TYPE TSO" to the reference types such an exposure asks for.
     lock : path
         The program's lock (JSON, see :mod:`jwstsm.references.committed`). It holds no paths, so that it can be kept
-        with a paper, and a run years later be held to it. The locks of the exposures are written beside it, as
-        ``<exposure>.json``: only where they change, so that only those exposures are calibrated again.
+        with a paper, and a run years later be held to it. What each pipeline asks for on each exposure is written beside
+        it, as ``<exposure>_<pipeline>.json``: only where it changes, so that only that is calibrated again.
 
     Raises
     ------
@@ -169,7 +184,8 @@ def lock_program(
         if committed:
             content["problems"] += differences(committed, selector.context, [content])
         contents.append(content)
-        write_if_changed(Path(lock).parent / f"{name}.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+        for pipeline, part in by_pipeline(content, headers.get(source, {})).items():
+            _write_lock(Path(lock).parent / lock_file(name, pipeline), part)
     sums.save()
     summary = summary_of(contents, crds)
     Path(lock).write_text(json.dumps(summary, indent=1) + "\n")

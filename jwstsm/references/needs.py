@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jwstsm import config, tables
-from jwstsm.errors import JwstsmError
+from jwstsm.errors import InputError, JwstsmError
 from jwstsm.products.names import split_name
 from jwstsm.references.types import pars_type, reference_types
 
 if TYPE_CHECKING:
     from jwstsm.references.select import Selector
 
-__all__ = ["Need", "files_of", "first_pipeline", "pipelines_of", "program_needs", "types_of"]
+__all__ = ["Need", "by_pipeline", "files_of", "first_pipeline", "pipelines_of", "program_needs", "types_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +43,39 @@ def pipelines_of(header: Mapping[str, Any], name: str = "") -> list[str]:
     return [p for p in (row.stage1, row.stage2, row.stage3) if p in tables.sequences()]
 
 
-def types_of(header: Mapping[str, Any], name: str = "") -> list[str]:
-    """Return the reference types that the pipelines of an exposure ask for.
+def types_of(header: Mapping[str, Any], name: str = "", pipelines: Iterable[str] | None = None) -> list[str]:
+    """Return the reference types that the pipelines of an exposure (all, or those given) ask for.
 
     Raises
     ------
     InputError
         If the exposure is of no known type.
     """
-    sequences = [(p, tables.sequence(p, header)) for p in pipelines_of(header, name)]
+    chosen = pipelines_of(header, name) if pipelines is None else pipelines
+    sequences = [(p, tables.sequence(p, header)) for p in chosen]
     steps = {step for _, names in sequences for step in names}
     return reference_types(sequences, {step: config.reference_types_of(step) for step in steps})
+
+
+def by_pipeline(content: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Split the lock of an exposure (see :func:`jwstsm.references.lock.lock_exposure`) into those of its pipelines.
+
+    Of an exposure whose type is not known only the first pipeline is there, whose job says what is wrong.
+    """
+    try:
+        pipelines = pipelines_of(header)
+    except InputError:
+        pipelines = []
+    out = {}
+    for pipeline in pipelines:
+        types, steps = types_of(header, pipelines=[pipeline]), tables.sequence(pipeline, header)
+        parameters: dict[str, dict] = {}
+        for where, given in content["parameters"].items():
+            if where in ("", pipeline):
+                parameters[where] = {step: options for step, options in given.items() if step in steps}
+        files = {kind: entry for kind, entry in content["files"].items() if kind in types}
+        out[pipeline] = {**content, "files": files, "parameters": parameters}
+    return out or {"detector1": dict(content)}
 
 
 def first_pipeline(kind: str, header: Mapping[str, Any]) -> str:

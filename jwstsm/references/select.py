@@ -201,7 +201,7 @@ def load_lock(path: str | Path, window: Window | None = None) -> tuple[Reference
     Parameters
     ----------
     path : str or Path
-        ``references/<exposure>.json``, as the rule ``references`` writes it.
+        ``references/<exposure>_<pipeline>.json``, as the rule ``references`` writes it.
     window : Window, optional
 
     Returns

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 import jwstsm
-from jwstsm.config import step_parameters
 from jwstsm.files import atomic
 from jwstsm.report import summary
 from jwstsm.report.jobs import read_jobs, summarize, timeline
@@ -79,13 +78,11 @@ def write_page(
     committed : str, optional
         The lock that the run was held to.
     defaults : mapping, optional
-        Step to its parameters at their defaults; those of this version if not given.
+        Step to its parameters at their defaults.
     problems : iterable of str
         What the reader must know first.
     """
     folder, output = Path(folder), Path(output)
-    if defaults is None:
-        defaults = {step: {k: p.default for k, p in of.items()} for step, of in step_parameters().items()}
     products = output.parent / "products" if products is None else Path(products)
     shown = sorted((json.loads(Path(p).read_text()) for p in exposures), key=_when)
     big = [json.loads(Path(p).read_text()) for p in mosaics]
@@ -99,7 +96,7 @@ def write_page(
     locked = json.loads(Path(lock).read_text())
     jobs = read_jobs(folder / "benchmarks")
     everything = [*big, *shown]
-    shared = {"title": summary.title(shown), "version": jwstsm.__version__, "defaults": defaults}
+    shared = {"title": summary.title(shown), "version": jwstsm.__version__, "defaults": defaults or {}}
     _write(
         output,
         "page.html.j2",
@@ -111,7 +108,7 @@ def write_page(
         noise=_noise(shown),
         skipped=summary.skipped(everything),
         total=len(everything),
-        changed=summary.changed_parameters(everything, defaults),
+        changed=summary.changed_parameters(everything, defaults or {}),
         software=summary.software(everything),
         references=summary.reference_rows(locked),
         context=locked["context"],

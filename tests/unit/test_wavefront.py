@@ -60,10 +60,10 @@ def test_the_plan_makes_pairs_and_mosaics_apart():
         product = {"name": name, "members": [{"expname": f"e{k}_cal.fits", "exptype": "science"} for k in (1, 2)]}
         return {"level": 3, "pipeline": pipeline, "id": "o001", "file": "x_asn.json", "products": [product]}
 
-    program = SimpleNamespace(lock_of=lambda name: f"references/{name}.json")
+    program = SimpleNamespace(lock_of=lambda name, pipeline: f"references/{name}_{pipeline}.json")
     plan = Plan(program, [entry("image3", "mosaic"), entry("wfs-image3", NAME), entry("spec3", "other")])
     assert list(plan.mosaics) == ["mosaic"]
     assert list(plan.pairs) == [FILE]
     assert plan.pair_files(FILE) == ["stage2/e1_cal.fits", "stage2/e2_cal.fits"]
-    assert plan.pair_lock(FILE) == "references/e1.json"
+    assert plan.pair_lock(FILE) == "references/e1_wfs-image3.json"
     assert plan.pair_association(FILE) == {"product": FILE, "acid": "o001", "file": "x_asn.json"}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from astropy.io import fits
 
 from jwstsm import config
 from jwstsm.cli import main
@@ -188,8 +189,8 @@ def test_a_lock_that_is_not_there_is_an_error_that_says_how_to_make_it(program):
     assert "references.lock.json does not exist; make it with 'jwstsm refs lock'" in done.stdout + done.stderr
 
 
-def derive(folder, name, changes):
-    """Write a copy of a CRDS mapping with some words replaced and its checksum right."""
+def derive(folder, name, changes, number=9002):
+    """Write a copy of a CRDS mapping with some words replaced, another number and its checksum right."""
     text = (folder / name).read_text()
     for old, new in changes.items():
         assert old in text
@@ -197,7 +198,7 @@ def derive(folder, name, changes):
     text = re.sub(r"    'sha1sum' : .*\n", "", text)
     checksum = hashlib.sha1(text.encode()).hexdigest()
     head, rest = text.split("\n}\n", 1)
-    (folder / name.replace("_9001", "_9002")).write_text(f"{head}\n    'sha1sum' : '{checksum}',\n}}\n{rest}")
+    (folder / name.replace("_9001", f"_{number}")).write_text(f"{head}\n    'sha1sum' : '{checksum}',\n}}\n{rest}")
 
 
 def test_diff_says_which_files_differ_and_which_exposures_would_be_redone(own, capsys):
@@ -220,3 +221,38 @@ def test_diff_says_which_files_differ_and_which_exposures_would_be_redone(own, c
     assert "2 files of jwst_9002.pmap are not in the cache" in text
     same = refs(program, capsys, "diff", "jwst_9001.pmap")[1]
     assert "0 of 1 exposures" in same
+
+
+def new_context(cache, number, changed):
+    """Write a context in which some types of one reference each have a new file with another number."""
+    folder = cache / "mappings" / "jwst"
+    renamed = {f"{kind}_9001.rmap": f"{kind}_{number}.rmap" for kind in changed}
+    for kind in changed:
+        derive(folder, f"jwst_nircam_{kind}_9001.rmap", {f"{kind}_0001": f"{kind}_0077", **renamed}, number)
+        old = reference(cache, kind)
+        shutil.copy(old, old.with_name(old.name.replace("_0001", "_0077")))
+    derive(folder, "jwst_nircam_9001.imap", {"nircam_9001.imap": f"nircam_{number}.imap", **renamed}, number)
+    derive(folder, "jwst_9001.pmap", {"_9001": f"_{number}"}, number)
+
+
+def test_a_new_context_redoes_only_what_its_references_touch(own):
+    """A context with another flux calibration leaves stage 1 alone; one that changes nothing leaves everything alone."""
+    program, cache = own
+    assert snakemake(program).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in program.glob("stage*/*.fits")}
+    new_context(cache, 9002, [])
+    new_context(cache, 9003, ["photom"])
+    for number, redone in ((9002, set()), (9003, {"stage2", "stage3"})):
+        edit(program, f"jwst_{number - 1}.pmap", f"jwst_{number}.pmap")
+        done = snakemake(program)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert {path.parent.name for path, time in before.items() if path.stat().st_mtime_ns != time} == redone
+        assert {path.parent.name for path, time in before.items() if path.stat().st_mtime_ns == time} == {
+            "stage1",
+            "stage2",
+            "stage3",
+        } - redone
+        assert json.loads((program / "references" / "lock.json").read_text())["context"] == f"jwst_{number}.pmap"
+    cal = next((program / "stage2").glob("*_cal.fits"))
+    assert fits.getval(cal, "R_PHOTOM").endswith("photom_0077.fits")
+    assert fits.getval(cal, "CRDS_CTX") == "jwst_9003.pmap"
