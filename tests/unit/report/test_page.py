@@ -155,11 +155,14 @@ def browse(page, width, tmp_path) -> dict:
     host.write_text(HOST % (copy.as_uri(), width))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
     command += [f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=20000", "--timeout=20000", "--dump-dom"]
+    title = None
     try:
-        done = subprocess.run([*command, host.as_uri()], capture_output=True, text=True, timeout=120, check=False)
+        for _ in range(3):  # on a busy machine the browser's time may be up before the page has answered
+            done = subprocess.run([*command, host.as_uri()], capture_output=True, text=True, timeout=120, check=False)
+            if title := re.search(r"<title>(.*?)</title>", done.stdout):
+                break
     finally:
         copy.unlink()
-    title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title, done.stderr[-2000:]
     return json.loads(title[1].replace("&amp;", "&"))
 
