@@ -81,7 +81,7 @@ def resample(
     pixel_scale : float
         Output pixel scale [arcsec]; overrides the ratio.
     output_wcs : str
-        ASDF file with the output grid; overrides all of the above.
+        ASDF file with the output grid, or a mosaic (i2d) whose grid to take; overrides all of the above.
     single : bool
         No effect on one image.
     blendheaders : bool

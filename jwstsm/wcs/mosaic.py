@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.wcs import asdftext, sphere
@@ -234,7 +235,7 @@ def load_grid(path: str | Path, output_shape: Sequence[int] | None = None) -> Gr
     ----------
     path : str or Path
         ASDF file with a gwcs object under ``wcs`` and, if they are known, ``pixel_scale`` [arcsec] or ``pixel_area``
-        [arcsec^2], ``array_shape`` (ny, nx) or ``pixel_shape`` (nx, ny).
+        [arcsec^2], ``array_shape`` (ny, nx) or ``pixel_shape`` (nx, ny); or a mosaic (``i2d``) whose grid is wanted.
     output_shape : (int, int), optional
         (nx, ny); overrides the file.
 
@@ -245,7 +246,7 @@ def load_grid(path: str | Path, output_shape: Sequence[int] | None = None) -> Gr
     """
     if not Path(path).exists():
         raise ConfigError(f"output_wcs: {path}: no such file")
-    tree = asdftext.load(Path(path))
+    tree = _mosaic_tree(path) if Path(path).suffix == ".fits" else asdftext.load(Path(path))
     if asdftext.tag_name(tree.get("wcs")) != "gwcs/wcs":
         raise ConfigError(f"output_wcs: {path} has no WCS under 'wcs'")
     wcs = Wcs.from_tree(tree["wcs"])
@@ -259,6 +260,19 @@ def load_grid(path: str | Path, output_shape: Sequence[int] | None = None) -> Gr
     if scale is None:
         scale = 3600 * np.rad2deg(np.sqrt(mean_pixel_area_sr(wcs, shape)))
     return Grid(wcs, shape, float(scale), float(tree.get("pixel_scale_ratio", 1.0)))
+
+
+def _mosaic_tree(path: str | Path) -> dict:
+    """Return the grid of a mosaic product as :func:`save_grid` would have written it."""
+    with fits.open(path) as hdus:
+        if "SCI" not in hdus or "ASDF" not in hdus:
+            raise ConfigError(f"output_wcs: {path} is no mosaic with world coordinates (extensions SCI and ASDF)")
+        raw = np.asarray(hdus["ASDF"].data[0]["ASDF_METADATA"]).astype(np.uint8).tobytes()
+        ratio, area = hdus[0].header.get("PXSCLRT", 1.0), hdus["SCI"].header.get("PIXAR_A2")
+        shape = hdus["SCI"].shape
+    meta = asdftext.load(raw).get("meta") or {}
+    wcs = getattr(meta, "value", meta).get("wcs")
+    return {"wcs": wcs, "array_shape": shape, "pixel_area": area, "pixel_scale_ratio": ratio}
 
 
 def _given_shape(tree: dict, wcs: Wcs, output_shape) -> tuple[int, int] | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from jwstsm.core.frames import Stage3Inputs
 from jwstsm.core.mosaic import combined_region, times
-from jwstsm.errors import InputError
+from jwstsm.errors import ConfigError, InputError
+from jwstsm.products.fitsio import write
+from jwstsm.stage3._grid import grid_of
 from jwstsm.stage3.resample import resample
 from jwstsm.wcs.footprint import parse_s_region
 from jwstsm.wcs.mosaic import save_grid
@@ -119,8 +122,6 @@ def test_given_size_reference_pixel_and_scale_are_taken(inputs):
 
 def test_a_users_grid_is_taken_and_sets_the_scale_by_the_nominal_pixel_area(inputs, mosaic, tmp_path):
     """The same grid from a file gives the same image; the ratio comes from PIXAR_SR of the first input."""
-    from jwstsm.stage3._grid import grid_of
-
     save_grid(tmp_path / "grid.asdf", grid_of(inputs))
     made = resample(inputs, output_wcs=str(tmp_path / "grid.asdf"))
     assert np.allclose(made.data, mosaic.data, equal_nan=True, atol=1e-4)
@@ -129,6 +130,36 @@ def test_a_users_grid_is_taken_and_sets_the_scale_by_the_nominal_pixel_area(inpu
     frames[0].header.pop("PIXAR_SR")
     with pytest.raises(InputError, match="PIXAR_SR is missing"):
         resample(Stage3Inputs(frames), output_wcs=str(tmp_path / "grid.asdf"))
+
+
+@pytest.mark.parametrize("kind", ["asdf", "i2d"])
+def test_two_associations_share_a_grid(inputs, tmp_path, kind):
+    """Other exposures on the grid of a first mosaic, turned and finer than their own: pixel by pixel the same sky."""
+    options = {"rotation": 25.0, "pixel_scale": 0.05, "crval": [53.1, -27.8], "crpix": [60.0, 50.0]}
+    first = resample(inputs, output_shape=[120, 100], **options)
+    file = tmp_path / f"grid.{'asdf' if kind == 'asdf' else 'fits'}"
+    if kind == "asdf":
+        save_grid(file, grid_of(inputs, output_shape=[120, 100], **options))
+    else:
+        write(first, file, "i2d")
+    second = resample(Stage3Inputs(inputs.frames[2:]), output_wcs=str(file))
+    assert second.data.shape == first.data.shape == (100, 120)
+    x, y = np.array([0.0, 60.0, 119.0]), np.array([99.0, 50.0, 3.0])
+    assert np.allclose(second.wcs(x, y), first.wcs(x, y), rtol=0, atol=1e-12)
+    keywords = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "PC1_1", "PC1_2", "PC2_1")
+    for keyword in keywords:
+        assert np.isclose(second.headers["SCI"][keyword], first.headers["SCI"][keyword], rtol=1e-12)
+    # the y axis points at the position angle asked for
+    ra, dec = first.wcs([60.0, 60.0], [50.0, 51.0])
+    angle = np.degrees(np.arctan2(np.diff(ra)[0] * np.cos(np.radians(dec[0])), np.diff(dec)[0]))
+    assert np.isclose(angle, 25.0, atol=0.01)
+    assert np.isclose(3600 * np.hypot(np.diff(ra)[0] * np.cos(np.radians(dec[0])), np.diff(dec)[0]), 0.05, rtol=1e-4)
+
+
+def test_a_file_without_a_grid_is_refused(inputs, tmp_path):
+    fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "x.fits")
+    with pytest.raises(ConfigError, match="no mosaic with world coordinates"):
+        resample(inputs, output_wcs=str(tmp_path / "x.fits"))
 
 
 def test_planes_and_blending_can_be_left_out(inputs):
