@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
 from jwstsm.cli import main
@@ -40,6 +41,20 @@ def test_the_official_data_models_open_it_strictly(products, suffix, model):
             assert opened.meta.ref_file.crds.context_used == "jwst_9001.pmap"
             if suffix in ("cal", "i2d"):
                 assert np.isfinite(opened.meta.wcs(10, 10)).all()
+
+
+@pytest.mark.parametrize(("suffix", "unit"), [("rate", "DN / s"), ("cal", "MJy / sr"), ("i2d", "MJy / sr")])
+def test_astropy_reads_it_as_an_image_with_unit_error_and_world_coordinates(products, suffix, unit):
+    uncertainty = {"hdu_uncertainty": "ERR", "key_uncertainty_type": "none"}
+    image = CCDData.read(products[suffix], hdu="SCI", **uncertainty)
+    assert image.unit == unit
+    assert image.uncertainty.array.shape == image.shape
+    assert np.isfinite(image.data).mean() > 0.9
+    if suffix != "rate":
+        assert image.wcs.world_axis_physical_types[0] == "pos.eq.ra"
+        sky = image.wcs.pixel_to_world(20, 30)
+        x, y = image.wcs.world_to_pixel(sky)
+        assert np.hypot(x - 20, y - 30) < 0.01
 
 
 def test_the_sip_header_agrees_with_the_gwcs_to_a_hundredth_of_a_pixel(products):
