@@ -18,6 +18,7 @@ from jwstsm.products import Ramp, Slope
 from jwstsm.products.readout import Readout
 from jwstsm.references import References
 from jwstsm.stage1._flicker_autoparam import AUTO_LIMITS, choose_parameters
+from jwstsm.stage1._flicker_extended import drop_extended_inplace
 from jwstsm.stage1._flicker_median_image import MedianRamp
 from jwstsm.stage1._flicker_ramp import Saved, clean_integration_inplace
 from jwstsm.stage1._scene_mask import draft_rate, mask_background, read_user_mask, science_regions, side_product
@@ -34,6 +35,18 @@ class Mode(NamedTuple):
     methods: tuple[str, ...]
     lines: str
     """``slow``: 1/f noise runs along readout lines; ``y``: the flicker runs along columns."""
+
+
+class Scene(NamedTuple):
+    """How the pixels that see only background are found."""
+
+    per_integration: bool
+    regions: bool
+    n_sigma: float
+    fit_histogram: bool
+    extended_scale: float
+    axis: int
+    """1 if a readout line is a row, 0 if it is a column."""
 
 
 _NEAR_INFRARED = Mode(("median",), "slow")
@@ -88,6 +101,8 @@ def clean_flicker_noise(
     fit_histogram: bool = False,
     single_mask: bool = True,
     user_mask: str | None = None,
+    extended_scale: Annotated[float, Range(min=0)] = 0.0,
+    max_sources: Annotated[float, Range(min=0, max=1)] = 1.0,
     save_mask: bool = False,
     save_background: bool = False,
     save_noise: bool = False,
@@ -128,6 +143,12 @@ def clean_flicker_noise(
         Use one mask, from the count rate of all integrations, for every integration.
     user_mask : str, optional
         FITS file with 1 for background pixels and 0 for all others, instead of a mask made here.
+    extended_scale : float
+        Leave out what stands out only when the image is smoothed over so many pixels (halos, nebulae); 0 for not. Not in
+        the official step.
+    max_sources : float
+        Skip the step if more than this share of the pixels stands out as sources: the lines of crowded fields have no
+        background. Not in the official step.
     save_mask : bool
         Also make the product ``mask``: 1 for background pixels.
     save_background : bool
@@ -148,45 +169,68 @@ def clean_flicker_noise(
     which stays as it is; with ``median_image`` each group itself is. Pixels with DO_NOT_USE or JUMP_DET in the later
     group take no part in the fit. A difference without a usable pixel stays as it is.
     """
-    readout = ramp.readout
-    mode = next(found for pattern, found in _MODES if fnmatchcase(readout.exp_type, pattern))
+    mode = next(found for pattern, found in _MODES if fnmatchcase(ramp.readout.exp_type, pattern))
     if mode is None:
-        return Skipped(ramp, f"flicker noise of {readout.exp_type} cannot be fitted")
+        return Skipped(ramp, f"flicker noise of {ramp.readout.exp_type} cannot be fitted")
     if fit_method not in mode.methods:
-        return Skipped(ramp, f"fit_method '{fit_method}' is not for {readout.exp_type}")
+        return Skipped(ramp, f"fit_method '{fit_method}' is not for {ramp.readout.exp_type}")
     drafts = None
-    if autoparam and readout.exp_type in AUTO_LIMITS:
-        drafts = draft_rate(ramp, refs)
-        if drafts is not None:
-            chosen = choose_parameters(drafts[0], refs, AUTO_LIMITS[readout.exp_type])
-            log.info("%s: chosen from the data: %s", ramp.name, chosen)
-            apply_flat_field = chosen["apply_flat_field"]
-            background_method, fit_by_channel = chosen["background_method"], chosen["fit_by_channel"]
-    elif autoparam:
-        log.warning("%s: no parameters can be chosen from the data of %s", ramp.name, readout.exp_type)
-    if background_method == "median_image" and readout.nints < 2:
+    if autoparam:
+        drafts, chosen = _choose(ramp, refs)
+        apply_flat_field = chosen.get("apply_flat_field", apply_flat_field)
+        background_method = chosen.get("background_method", background_method)
+        fit_by_channel = chosen.get("fit_by_channel", fit_by_channel)
+    over_time = background_method == "median_image"
+    if over_time and ramp.readout.nints < 2:
         return Skipped(ramp, "background_method 'median_image' needs more than one integration")
-    flat = _read_flat(refs) if apply_flat_field else None
-    per_integration = background_method == "median_image" or not single_mask
-    if user_mask is None or background_method == "median_image":
+    if user_mask is None or over_time:
         drafts = drafts or draft_rate(ramp, refs)
         if drafts is None:
             return Skipped(ramp, "no usable ramp to find the background with")
+    fit = _plan(
+        ramp.readout,
+        mode,
+        fit_method,
+        fit_by_channel,
+        None if over_time else background_method,
+        background_box_size,
+        n_sigma,
+    )
+    flat = _read_flat(refs) if apply_flat_field else None
     if user_mask is not None:
-        mask = read_user_mask(user_mask, readout)
+        mask = read_user_mask(user_mask, ramp.readout)
     else:
-        mask = _make_mask(drafts, refs, per_integration, mask_science_regions, flat, n_sigma, fit_histogram)
-    model = MedianRamp.of(ramp, drafts[1]) if background_method == "median_image" else None
-    background = None if model is not None else background_method
-    fit = _plan(readout, mode, fit_method, fit_by_channel, background, background_box_size, n_sigma)
+        scene = Scene(over_time or not single_mask, mask_science_regions, n_sigma, fit_histogram, extended_scale, fit.axis)
+        mask, sources = _make_mask(drafts, refs, scene, flat)
+        if sources > max_sources:
+            return Skipped(ramp, f"{sources:.0%} of the pixels are sources; the field is crowded")
     saved = Saved.allocate(ramp.data.shape, save_background, save_noise)
+    _clean_inplace(ramp, mask, fit, flat, MedianRamp.of(ramp, drafts[1]) if over_time else None, saved)
+    return _with_side_products(ramp, mask if save_mask else None, saved)
+
+
+def _choose(ramp: Ramp, refs: References) -> tuple[tuple[Slope, Slope] | None, dict]:
+    """Return draft count rates and the parameters that suit them; nothing for other modes than plain images."""
+    exp_type = ramp.readout.exp_type
+    if exp_type not in AUTO_LIMITS:
+        log.warning("%s: no parameters can be chosen from the data of %s", ramp.name, exp_type)
+        return None, {}
+    drafts = draft_rate(ramp, refs)
+    if drafts is None:
+        return None, {}
+    chosen = choose_parameters(drafts[0], refs, AUTO_LIMITS[exp_type])
+    log.info("%s: chosen from the data: %s", ramp.name, chosen)
+    return drafts, chosen
+
+
+def _clean_inplace(ramp: Ramp, mask: np.ndarray, fit: FlickerFit, flat, model: MedianRamp | None, saved: Saved) -> None:
+    """Clean every integration."""
     for i in range(ramp.data.shape[0]):
         scene = mask[i] if mask.ndim == 3 else mask
         bad = clean_integration_inplace(ramp.data[i], ramp.groupdq[i], scene, fit, flat, model, saved, i)
         if bad:
             log.warning("%s: integration %d: no usable background in %d of its images", ramp.name, i + 1, bad)
         ramp.release()
-    return _with_side_products(ramp, mask if save_mask else None, saved)
 
 
 def _with_side_products(ramp: Ramp, mask: np.ndarray | None, saved: Saved) -> Ramp | dict:
@@ -209,26 +253,29 @@ def _read_flat(refs: References) -> np.ndarray | None:
     return fill_flat(reference.array("SCI"))
 
 
-def _make_mask(
-    drafts: tuple[Slope, Slope],
-    refs: References,
-    per_integration: bool,
-    regions: bool,
-    flat,
-    n_sigma: float,
-    histogram: bool,
-) -> np.ndarray:
-    """Return the scene mask: (ny, nx) bool, or (nints, ny, nx) for one per integration."""
+def _make_mask(drafts: tuple[Slope, Slope], refs: References, scene: Scene, flat) -> tuple[np.ndarray, float]:
+    """Return the scene mask and the largest share of sources in it.
+
+    The mask is (ny, nx) bool, or (nints, ny, nx) for one per integration. Pixels that are left out for other reasons than
+    their brightness (regions of the mode, no value) do not count as sources, nor do those that stand out by smoothing.
+    """
     rate, rateints = drafts
-    lit = science_regions(rate, refs) if regions else None
+    lit = science_regions(rate, refs) if scene.regions else None
+    sources = 0.0
 
     def one(image: np.ndarray) -> np.ndarray:
+        nonlocal sources
         image = image if flat is None else image / flat
-        return mask_background(image, lit, n_sigma=n_sigma, fit_histogram=histogram)
+        mask = mask_background(image, lit, n_sigma=scene.n_sigma, fit_histogram=scene.fit_histogram)
+        possible = np.isfinite(image) & (image != 0) & (True if lit is None else ~lit)
+        sources = max(sources, 1 - np.count_nonzero(mask) / max(1, np.count_nonzero(possible)))
+        if scene.extended_scale > 0:
+            drop_extended_inplace(mask, image, scene.extended_scale, scene.axis)
+        return mask
 
-    if not per_integration:
-        return one(rate.data)
+    if not scene.per_integration:
+        return one(rate.data), sources
     mask = np.empty(rateints.data.shape, np.bool_)
     for i in range(mask.shape[0]):
         mask[i] = one(rateints.data[i])
-    return mask
+    return mask, sources

@@ -281,3 +281,41 @@ def test_a_long_exposure_is_cleaned_in_little_memory(monkeypatch):
 
 def test_it_is_off_by_default():
     assert clean_flicker_noise.step.parameters["skip"].default is True
+
+
+def halo(seed=4):
+    """Return a ramp with stripes and a halo that is fainter than the noise of a pixel, and its light per group."""
+    made = make_ramp(1, 5, 128, 128, FASTAXIS=-1, SLOWAXIS=2)
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:128, :128]
+    light = 3 + 2.5 * np.exp(-0.5 * ((x - 64) ** 2 + (y - 64) ** 2) / 20.0**2)
+    noise = rng.normal(0, 4, (5, 128, 128)) + rng.normal(0, 3, (5, 128, 1))
+    made.data[0] = light * np.arange(5).reshape(-1, 1, 1) + noise
+    return made, light
+
+
+def test_light_that_only_many_pixels_show_can_be_left_out_of_the_background():
+    found = {}
+    for scale in (0, 8):
+        made, light = halo()
+        out = clean_flicker_noise(made, references(128, 128), extended_scale=scale, save_mask=True)
+        change = np.diff(out["ramp"].data[0].astype(float), axis=0).mean(axis=0) - light
+        middle = change[52:77].mean() - change[np.r_[:15, 113:128]].mean()
+        found[scale] = middle, out["mask"].data[52:77, 52:77].mean(), out["mask"].data[:15].mean()
+    assert found[0][0] < -0.5  # of 1.2 in these rows
+    assert abs(found[8][0]) < 0.5 * abs(found[0][0])
+    assert found[0][1] > 0.8
+    assert found[8][1] < 0.3
+    assert found[8][2] > 0.6
+
+
+def test_crowded_fields_can_be_left_alone():
+    made, _ = striped()
+    made.data[0, :, :, ::3] += 300 * np.arange(5).reshape(-1, 1, 1)
+    before = made.data.copy()
+    out = clean_flicker_noise(made, references(), max_sources=0.2)
+    assert isinstance(out, Skipped)
+    assert "crowded" in out.reason
+    np.testing.assert_array_equal(made.data, before)
+    sparse, _ = striped()
+    assert not isinstance(clean_flicker_noise(sparse, references(), max_sources=0.2), Skipped)
