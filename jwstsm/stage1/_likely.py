@@ -155,13 +155,9 @@ def fit_rows(
         factor, read, current, fitted, photon, noise_p, noise_r = (
             pixel[0], pixel[1], pixel[2], pixel[3], pixel[4], pixel[5], pixel[6],
         )  # fmt: skip
-        dy = y if dark.shape[0] > 1 else 0
         for x0 in range(0, nx, width):
             w = min(width, nx - x0)
-            for x in range(w):
-                factor[x] = gain[y, x0 + x]
-                read[x] = np.float64(readnoise[y, x0 + x]) ** 2 / 2.0
-                current[x] = dark[dy, x0 + x if dark.shape[1] > 1 else 0]
+            _constants(gain, readnoise, dark, y, x0, w, factor, read, current)
             for i in range(nints):
                 load_strip(data, groupdq, zeroframe, i, y, x0, w, nframes, values, flags, seen, bad)
                 strip_differences(values, flags, n, w, table, robust, factor, diffs, keep, ranked, ordered)
@@ -185,12 +181,7 @@ def fit_rows(
                 _write(fitted, w, slope[i, y, row])
                 _write(noise_p, w, var_p[i, y, row])
                 _write(noise_r, w, var_r[i, y, row])
-                for x in range(w):
-                    sums[0, x] -= sums[1, x] * fitted[x]
-                for x in range(w):
-                    sums[2, x] = np.sqrt(1.0 / sums[2, x]) if sums[2, x] > 0.0 else np.nan
-                _write(sums[0], w, chisq[i, y, row])
-                _write(sums[2], w, err[i, y, row])
+                _chisq_and_error(sums, fitted, w, chisq[i, y, row], err[i, y, row])
                 _integration_flags(pixeldq[y, row], seen, bad, factor, ngroups, w, slopedq[i, y, row])
                 if searches:
                     _flag_dropped(keep, n, w, kept, slopedq[i, y, row])
@@ -198,6 +189,25 @@ def fit_rows(
                 continue
             for xx in range(x0, x0 + w):
                 _combine(slope, slopedq, var_p, var_r, err, chisq, y, xx, rates, rate, ratedq)
+
+
+@njit
+def _constants(gain, readnoise, dark, y, x0, width, factor, read, current):
+    """Gain, variance of the read noise of a frame [DN^2] and dark current of a strip."""
+    dy = y if dark.shape[0] > 1 else 0
+    for x in range(width):
+        factor[x] = gain[y, x0 + x]
+        read[x] = np.float64(readnoise[y, x0 + x]) ** 2 / 2.0
+        current[x] = dark[dy, x0 + x if dark.shape[1] > 1 else 0]
+
+
+@njit
+def _chisq_and_error(sums, slope, width, chisq, err):
+    """Write chi^2 and the error of the slopes of a strip; NaN where nothing counts."""
+    for x in range(width):
+        chisq[x] = sums[0, x] - sums[1, x] * slope[x]
+    for x in range(width):
+        err[x] = np.sqrt(1.0 / sums[2, x]) if sums[2, x] > 0.0 else np.nan
 
 
 @njit

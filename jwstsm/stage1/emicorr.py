@@ -13,7 +13,7 @@ import datetime
 import logging
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,22 @@ log = logging.getLogger(__name__)
 _INSTRUMENTS = ("MIRI",)
 _LEAST_GROUPS = 3
 _SEQUENTIAL_GROUPS = 10
+
+
+class Folding(NamedTuple):
+    """How ``sequential`` folds: integrations or periods (None: not said), steps of phase, whether to scale."""
+
+    integrations: int | None
+    cycles: int | None
+    nbins: int | None
+    scale: bool
+
+    def count(self, wave: Wave, clock: Clock, frameclocks: int, nints: int) -> int:
+        """Return how many integrations are folded."""
+        asked = self.integrations
+        if asked is None:
+            asked = nints if self.cycles is None else math.ceil(self.cycles * wave.period / (frameclocks * clock.ngroups))
+        return max(1, min(asked, nints))
 
 
 @step("S_MIREMI", references=["emicorr"], scope="exposure")
@@ -98,7 +114,7 @@ def emicorr(
         return Skipped(ramp, "only detectors of MIRI have this effect")
     if readout.readpatt not in READ_PATTERNS:
         return Skipped(ramp, f"the timing of read pattern {readout.readpatt} is not known")
-    nints, ngroups = ramp.data.shape[:2]
+    ngroups = ramp.data.shape[1]
     if ngroups < _LEAST_GROUPS:
         return Skipped(ramp, f"fewer than {_LEAST_GROUPS} groups")
     if onthefly_corr_freq:
@@ -113,32 +129,44 @@ def emicorr(
         return Skipped(ramp, f"no waves are known for {readout.subarray}, {readout.readpatt}, {readout.detector}")
     if algorithm == "sequential" and ngroups < _SEQUENTIAL_GROUPS:
         log.warning("%s: algorithm 'sequential' is not reliable with %d groups; use 'joint'", ramp.name, ngroups)
+    _remove_waves_inplace(
+        ramp,
+        found,
+        algorithm,
+        fit_ints_separately,
+        Folding(nints_to_phase, use_n_cycles, nbins, scale_reference),
+    )
+    if save_intermediate_results and onthefly_corr_freq:
+        _write_waves(ramp, *found)
+    return ramp
+
+
+def _remove_waves_inplace(
+    ramp: Ramp, found: tuple[int, int, list[Wave]], algorithm: str, separately: bool, folding: Folding
+) -> None:
+    """Subtract one wave after the other; ``sequential`` replaces their shapes by what it folded."""
     rowclocks, frameclocks, waves = found
     clock = _clock(ramp, rowclocks, frameclocks)
     for n, wave in enumerate(waves):
         if algorithm == "joint":
             placed = joint.remove_wave_inplace(
-                ramp.data, ramp.pixeldq, wave, clock, fit_ints_separately, ramp.integration_blocks, ramp.release
+                ramp.data, ramp.pixeldq, wave, clock, separately, ramp.integration_blocks, ramp.release
             )
             log.info(
                 "%s: %s (%g Hz): amplitude %.3f of the reference", ramp.name, wave.name, wave.frequency_hz, placed[0][1]
             )
             continue
-        count = _integrations_to_fold(wave, clock, frameclocks, nints, nints_to_phase, use_n_cycles)
         folded = sequential.remove_wave_inplace(
             ramp.data,
             wave,
             clock,
-            integrations=count,
-            nbins=nbins,
-            scale=scale_reference,
+            integrations=folding.count(wave, clock, frameclocks, ramp.data.shape[0]),
+            nbins=folding.nbins,
+            scale=folding.scale,
             blocks=ramp.integration_blocks,
             release=ramp.release,
         )
         waves[n] = wave._replace(shape=folded)
-    if save_intermediate_results and onthefly_corr_freq:
-        _write_waves(ramp, waves, rowclocks, frameclocks)
-    return ramp
 
 
 def _clock(ramp: Ramp, rowclocks: int, frameclocks: int) -> Clock:
@@ -164,14 +192,7 @@ def _clocks_without_reference(ramp: Ramp, frequencies: list[float]) -> tuple[int
     return (*clocks, [Wave(repr(float(f)), float(f), None) for f in frequencies])
 
 
-def _integrations_to_fold(wave: Wave, clock: Clock, frameclocks: int, nints: int, asked: int | None, cycles: int | None):
-    """Return how many integrations ``sequential`` folds."""
-    if asked is None:
-        asked = nints if cycles is None else math.ceil(cycles * wave.period / (frameclocks * clock.ngroups))
-    return max(1, min(asked, nints))
-
-
-def _write_waves(ramp: Ramp, waves: list[Wave], rowclocks: int, frameclocks: int) -> None:
+def _write_waves(ramp: Ramp, rowclocks: int, frameclocks: int, waves: list[Wave]) -> None:
     """Write waves that were found in an exposure as a reference file."""
     import asdf
 
