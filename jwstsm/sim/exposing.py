@@ -46,6 +46,8 @@ class Effects:
     charge_migration: float = 0.0
     """Share of the charge arriving in a pixel beyond ``migration_level_e`` that moves to each of its neighbours."""
     migration_level_e: float = 45000.0
+    wisps_dn_s: float = 0.0
+    """Brightness of the brightest part of the wisps [DN/s]."""
     miri: MiriEffects = field(default_factory=MiriEffects)
     """What only MIRI has."""
     irs2: Irs2Effects = field(default_factory=Irs2Effects)

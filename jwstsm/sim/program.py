@@ -27,6 +27,7 @@ from jwstsm.sim.program_references import write_cache
 from jwstsm.sim.scenes import render
 from jwstsm.sim.sky import draw_catalog, flux_jy
 from jwstsm.sim.timing import frame_time
+from jwstsm.sim.wisps import wisp_pattern
 
 __all__ = ["ProgramPaths", "plan_exposures", "simulate_program"]
 
@@ -226,6 +227,8 @@ def take_exposure(task: Task, catalog: Table, folder: Path) -> tuple[Path, Path]
     spec = task.spec
     chip = build_chip(*task.chip_key)
     light = render(spec.exp_type, chip, task.true_camera, spec.filter, catalog, task.background)
+    if task.effects.wisps_dn_s > 0:
+        light = light + np.float32(task.effects.wisps_dn_s) * wisp_pattern(chip.region) * chip.gain * chip.response
     exposed = expose(chip, light, spec.readout, task.effects, int(rng.key(task.seed, spec.file_root)) >> 1)
     hdus = [fits.PrimaryHDU(header=headers.primary_header(spec))]
     science = fits.ImageHDU(exposed.data, name="SCI")
