@@ -224,6 +224,7 @@ class Run:
                 whole.zeroframe[first:last] = made.zeroframe
             whole.release()
             log.info("%s integrations %d to %d of %d", whole.name, first + 1, last, nints)
+            del block, made  # before the next one is read
         self.save = save
         if self._saves(steps[-1]):
             self.save(whole, steps[-1].name)

@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jwstsm.core import scratch
 from jwstsm.core.compiled import njit, prange
 
 __all__ = ["BLOCK", "Moments", "SkyStatistic", "clipped_moments", "median", "sky_statistic"]
 
 BLOCK = 1 << 16
 _COUNTERS = 4  # histograms filled side by side
+_PIECE = 1 << 23  # values of a sample that are counted at a time: pages of a mapped file count as memory
 _FEW = 31  # values that show where a block lies
 _LANES = 256  # sums kept side by side
 _SMALLEST_RANGE = 10.0 * float(np.finfo(np.float32).eps)
@@ -161,16 +163,26 @@ def _flat32(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, np.float32).reshape(-1)
 
 
+def _counts(values: np.ndarray, low: float, high: float, skip_zero: bool, prefix: int | None = None) -> np.ndarray:
+    """Do :func:`_bit_counts` in pieces, and hand the pages of a scratch array back after each."""
+    keys = values.view(np.uint32)
+    total = np.zeros(1 << 16, np.int64)
+    for start in range(0, values.size, _PIECE):
+        part = slice(start, start + _PIECE)
+        total += _bit_counts(values[part], keys[part], low, high, skip_zero, np.uint32(prefix or 0), prefix is not None)
+        scratch.release(values)
+    return total
+
+
 def _ranked(values: np.ndarray, ranks: list[int], low: float, high: float, skip_zero: bool) -> list[float]:
     """Return the values of given ranks (0 is the smallest) by two histograms of the float's bit pattern: exact."""
-    keys = values.view(np.uint32)
-    edges = np.cumsum(_bit_counts(values, keys, low, high, skip_zero, np.uint32(0), False))
+    edges = np.cumsum(_counts(values, low, high, skip_zero))
     fine: dict[int, np.ndarray] = {}
     out = []
     for rank in ranks:
         upper = int(np.searchsorted(edges, rank, side="right"))
         if upper not in fine:
-            fine[upper] = np.cumsum(_bit_counts(values, keys, low, high, skip_zero, np.uint32(upper), True))
+            fine[upper] = np.cumsum(_counts(values, low, high, skip_zero, upper))
         inside = rank - (int(edges[upper - 1]) if upper else 0)
         key = (upper << 16) | int(np.searchsorted(fine[upper], inside, side="right"))
         bits = key & 0x7FFFFFFF if key & 0x80000000 else ~key & 0xFFFFFFFF
@@ -201,7 +213,7 @@ def median(
     """
     flat, low, high = _flat32(values), np.float32(low), np.float32(high)
     if count is None:
-        count = _moments(flat, low, high, skip_zero)[0]
+        count = int(_counts(flat, low, high, skip_zero).sum())
     if count == 0:
         return float("nan")
     if count % 2:

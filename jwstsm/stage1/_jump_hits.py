@@ -122,6 +122,7 @@ def _clip(ramp: Ramp, gain: np.ndarray, noise2: np.ndarray, settings: Hits) -> i
         clip_differences(
             data, flags, factor, float(settings.thresholds[0]), settings.clip_per_group, network, min(narrow, wide)
         )
+    del data, factor, flags  # the block before the next walk makes its own
     for i0, i1 in ramp.integration_blocks():
         unflag_full_groups(np.asarray(ramp.groupdq), i0, i1)
         ramp.release()

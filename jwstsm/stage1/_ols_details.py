@@ -52,6 +52,7 @@ def segment_details(ramp, gain, readnoise, dark, zeroframe, groups, times, suppr
     most = np.zeros((ny, 2), np.int64)
     for _, (data, groupdq, zeros, counts) in row_blocks(read=(ramp.data, ramp.groupdq, zeroframe), made=(most,)):
         _count(data, groupdq, zeros, g0, g1, suppress, width, counts)
+    del data, groupdq, zeros  # the block before the next walk makes its own
     # at least one plane each: an array without planes cannot be told from a missing one in a file
     nsegments, njumps = (max(1, int(n)) for n in most.max(axis=0))
     planes = ramp.allocate((len(_SEGMENT_PLANES), nints, nsegments, ny, nx), np.float32)
