@@ -1,4 +1,4 @@
-"""The command line: ``jwstsm init | run | info | asn | sim | demo``."""
+"""The command line: ``jwstsm init | run | info | mask | asn | sim | demo``."""
 
 from __future__ import annotations
 
@@ -94,6 +94,13 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     one.add_argument("--crds-path", help="CRDS cache (default: the program's config.yaml, or CRDS_PATH)")
     one.set_defaults(function=_info)
 
+    one = sub.add_parser("mask", help="masks of a mosaic's sources for each exposure, for clean_flicker_noise (user_mask)")
+    one.add_argument("segments", type=Path, help="segmentation map of the mosaic (segm)")
+    one.add_argument("exposures", type=Path, nargs="+", help="its exposures, aligned (crf) or as calibrated (cal)")
+    one.add_argument("--output-dir", type=Path, default=Path("masks"), help="where to (default %(default)s)")
+    one.add_argument("--grow", type=int, default=2, help="pixels by which sources are grown (default %(default)s)")
+    one.set_defaults(function=_mask)
+
     one = sub.add_parser("warmup", help="compile the numerical kernels now, once per installation, not in the first job")
     one.set_defaults(function=_warmup)
 
@@ -103,6 +110,13 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         else:
             sub.add_parser(command, help=what, add_help=False)
     return parser
+
+
+def _mask(arguments) -> None:
+    from jwstsm.masks import write_masks
+
+    for path in write_masks(arguments.segments, arguments.exposures, arguments.output_dir, arguments.grow):
+        sys.stdout.write(f"{path}\n")
 
 
 def _warmup(arguments) -> None:

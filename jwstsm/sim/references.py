@@ -287,9 +287,13 @@ def write_abvegaoffset(setup: Setup, path: Path) -> Path:
     from astropy.table import Table
 
     rows = [f for f in FILTERS.values() if f.instrument == setup.instrument]
+    chosen = {name: [getattr(f, name) for f in rows] for name in setup.kind.elements if hasattr(rows[0], name)}
+    if not chosen:  # a camera without filters has one row for each detector
+        detectors = [row.name for row in DETECTORS.values() if row.instrument == setup.instrument]
+        rows, chosen = rows[:1] * len(detectors), {"detector": detectors}
     table = Table(
         {
-            **{name: [getattr(f, name) for f in rows] for name in setup.kind.elements if hasattr(rows[0], name)},
+            **chosen,
             "abvega_offset": np.array([f.ab_minus_vega for f in rows], np.float32),
         }
     )

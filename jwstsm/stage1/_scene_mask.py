@@ -6,6 +6,7 @@ Used by ``picture_frame`` and ``clean_flicker_noise``.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,8 +18,11 @@ from jwstsm.core.dq import DO_NOT_USE, MSA_FAILED_OPEN, NO_FLAT_FIELD, NON_SCIEN
 from jwstsm.core.scene import clip_signal_inplace, drop_empty_inplace
 from jwstsm.errors import InputError
 from jwstsm.products import Ramp, SideProduct, Slope
+from jwstsm.products.names import split_name
 from jwstsm.products.readout import Readout
 from jwstsm.references import References
+
+log = logging.getLogger(__name__)
 
 _TRACE_HALF_WIDTH = 16
 _STRIP_ROWS = 256
@@ -26,6 +30,7 @@ _STRIP_ROWS = 256
 __all__ = [
     "draft_rate",
     "mask_background",
+    "own_mask",
     "read_user_mask",
     "regions_rule",
     "science_regions",
@@ -84,6 +89,15 @@ def mask_background(
     if n_sigma > 0:
         clip_signal_inplace(image, keep, above=n_sigma, fit_histogram=fit_histogram)
     return keep
+
+
+def own_mask(pattern: str | None, name: str) -> str | None:
+    """Return the mask file of an exposure; None if the pattern names one per exposure and this has none."""
+    path = pattern and pattern.replace("{exposure}", split_name(name)[0])
+    if path != pattern and not Path(path).exists():
+        log.warning("%s: there is no mask %s; one is made from the exposure", name, path)
+        return None
+    return path
 
 
 def read_user_mask(path: str, readout: Readout) -> np.ndarray:

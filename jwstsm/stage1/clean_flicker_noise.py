@@ -21,7 +21,14 @@ from jwstsm.stage1._flicker_autoparam import AUTO_LIMITS, choose_parameters
 from jwstsm.stage1._flicker_extended import drop_extended_inplace
 from jwstsm.stage1._flicker_median_image import MedianRamp
 from jwstsm.stage1._flicker_ramp import Saved, clean_integration_inplace
-from jwstsm.stage1._scene_mask import draft_rate, mask_background, read_user_mask, science_regions, side_product
+from jwstsm.stage1._scene_mask import (
+    draft_rate,
+    mask_background,
+    own_mask,
+    read_user_mask,
+    science_regions,
+    side_product,
+)
 from jwstsm.step import Range, Skipped, step
 
 __all__ = ["clean_flicker_noise"]
@@ -142,7 +149,9 @@ def clean_flicker_noise(
     single_mask : bool
         Use one mask, from the count rate of all integrations, for every integration.
     user_mask : str, optional
-        FITS file with 1 for background pixels and 0 for all others, instead of a mask made here.
+        FITS file with 1 for background pixels and 0 for all others, instead of a mask made here. ``{exposure}`` in it
+        stands for the name of the exposure, such as ``masks/{exposure}_mask.fits``, as ``jwstsm mask`` writes them from
+        the sources of a first mosaic; exposures without a file get a mask made here.
     extended_scale : float
         Leave out what stands out only when the image is smoothed over so many pixels (halos, nebulae); 0 for not. Not in
         the official step.
@@ -183,6 +192,7 @@ def clean_flicker_noise(
     over_time = background_method == "median_image"
     if over_time and ramp.readout.nints < 2:
         return Skipped(ramp, "background_method 'median_image' needs more than one integration")
+    user_mask = own_mask(user_mask, ramp.name)
     if user_mask is None or over_time:
         drafts = drafts or draft_rate(ramp, refs)
         if drafts is None:

@@ -87,6 +87,25 @@ def test_the_first_group_stays_and_differences_lose_the_median_of_their_lines(tm
     np.testing.assert_allclose(out.data[0, 1:], expected, atol=1e-4)
 
 
+def test_each_exposure_takes_the_mask_of_its_own_name_or_makes_one(tmp_path, caplog):
+    """A pattern with a file gives what the file itself gives; without one what no mask gives, with a warning."""
+
+    def run(mask):
+        made = plain()
+        made.data[0, 1:] += np.random.default_rng(1).normal(0, 20, (3, 32, 40))[: made.data.shape[1] - 1]
+        made.path = tmp_path / "jw1_nis_uncal.fits"
+        return clean_flicker_noise(made, references(), user_mask=mask).data
+
+    wanted = np.ones((32, 40))
+    wanted[:, 10:30] = 0
+    mask = save_mask(tmp_path / "jw1_nis_mask.fits", wanted)
+    own = run(str(tmp_path / "{exposure}_mask.fits"))
+    assert np.array_equal(own, run(mask))
+    assert not np.array_equal(own, run(None))
+    assert np.array_equal(run(str(tmp_path / "{exposure}_none.fits")), run(None))
+    assert "jw1_nis_none.fits; one is made" in caplog.text
+
+
 @pytest.mark.parametrize(("keywords", "axis"), [({}, 2), (NIRSPEC, 1), (MIRI, 1)])
 def test_lines_run_along_the_fast_axis_and_in_miri_along_y(tmp_path, keywords, axis):
     made = plain(**keywords)
