@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,16 @@ __all__ = ["atomic", "parse_yaml"]
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` if the block succeeds, remove it otherwise."""
+    """Give a temporary name beside ``path``; rename it to ``path`` if the block succeeds, remove it otherwise.
+
+    The name is this process's own: a job that outlived its killed workflow does not write into the file of the one that
+    follows it. What such a job or a killed one has left is removed; if it is still at work, it fails when it is done.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
         os.replace(part, path)

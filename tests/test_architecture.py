@@ -22,9 +22,9 @@ ALLOWED = {
     "references": {"references", "products", "core", "wcs", "config"} | BASE,
     "associations": {"associations", "products"} | BASE,
     "archive": {"archive"} | BASE,
-    "stage1": {"stage1", "products", "references", "core", "wcs", "step", "errors"},
-    "stage2": {"stage2", "products", "references", "core", "wcs", "step", "errors"},
-    "stage3": {"stage3", "products", "references", "core", "wcs", "step", "errors"},
+    "stage1": {"stage1", "products", "references", "core", "wcs", "step", "errors", "files"},
+    "stage2": {"stage2", "products", "references", "core", "wcs", "step", "errors", "files"},
+    "stage3": {"stage3", "products", "references", "core", "wcs", "step", "errors", "files"},
     "report": {"report", "products", "core"} | BASE,
 }
 # the official package may judge, never be used

@@ -6,6 +6,8 @@ WCS in it is a gwcs tree that ``gwcs``, ``stdatamodels`` and ``jdaviz`` open.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from astropy.io import fits
 
@@ -13,14 +15,35 @@ from jwstsm.wcs import asdftext
 
 __all__ = ["decode", "encode", "read_record"]
 
+_ARRAY = "tag:stsci.edu:asdf/core/ndarray-1.1.0"
 
-def encode(wcs, record: dict) -> fits.BinTableHDU:
-    """Return the extension for a WCS (or None) and a record of plain dicts, lists, texts and numbers."""
+
+def encode(wcs, record: dict, images: Mapping[str, fits.ImageHDU] | None = None) -> fits.BinTableHDU:
+    """Return the extension.
+
+    Parameters
+    ----------
+    wcs : Wcs, gwcs.WCS or None
+    record : dict
+        Plain dicts, lists, texts and numbers.
+    images : mapping, optional
+        Name of an array (``data``, ``err``) to its HDU: the tree refers to it there, and says its unit, for those who
+        look for arrays in the tree, as jdaviz does.
+    """
     tree: dict = {"jwstsm": record}
+    meta: dict = {}
+    for name, hdu in (images or {}).items():
+        source = f"fits:{hdu.name},{hdu.ver}"
+        node = {"source": source, "datatype": str(hdu.data.dtype), "byteorder": "big", "shape": list(hdu.data.shape)}
+        tree[name] = asdftext.Tagged(_ARRAY, node)
+        if hdu.header.get("BUNIT"):
+            meta[f"bunit_{name}"] = hdu.header["BUNIT"]
     if wcs is not None:
         from jwstsm.wcs.model import as_wcs
 
-        tree["meta"] = {"wcs": as_wcs(wcs).to_tree()}
+        meta["wcs"] = as_wcs(wcs).to_tree()
+    if meta:
+        tree["meta"] = meta
     text = asdftext.HEADER + asdftext.dump(tree).lstrip("\n") + "\n...\n"
     data = np.frombuffer(text.encode(), np.uint8)
     hdu = fits.BinTableHDU(name="ASDF")

@@ -191,14 +191,17 @@ def write(product: model.Product, path: str | Path, suffix: str | None = None) -
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     primary["DATE"] = (now, "UTC date file created")
     hdus = fits.HDUList([fits.PrimaryHDU(header=primary)])
+    images: dict[str, fits.ImageHDU] = {}
     unit = product.sci.get("BUNIT") or layout["unit"]
     for name, (attribute, dtype, unit_rule) in layout["hdus"].items():
         hdu = _make_hdu(product, name, attribute, dtype, {"unit": unit, "unit2": f"({unit})^2"}.get(unit_rule, unit_rule))
         if hdu is not None:
             hdus.append(hdu)
+            if hdu.is_image:
+                images[attribute] = hdu
     hdus.extend(product.others)
     record = {"steps": product.history} | ({"runs": product.runs} if product.runs else {})
-    hdus.append(asdf_block.encode(product.wcs, record))
+    hdus.append(asdf_block.encode(product.wcs, record, images))
     with atomic(path) as part, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long, comment will be truncated")
         write_hdus(part, hdus)

@@ -17,6 +17,7 @@ import numpy as np
 
 from jwstsm.core.compiled import njit, prange
 from jwstsm.core.dq import DO_NOT_USE, PERSISTENCE, SATURATED
+from jwstsm.files import atomic
 from jwstsm.products import Ramp
 from jwstsm.step import Range, Skipped, step
 from jwstsm.wcs import asdftext
@@ -245,6 +246,5 @@ def write_windows(
     if corner is not None:
         entry["corner"] = [int(c) for c in corner]
     tree[detector] = entry
-    part = path.with_name(f".{path.name}.part")
-    asdftext.write(part, tree)
-    part.replace(path)
+    with atomic(path) as part:
+        asdftext.write(part, tree)

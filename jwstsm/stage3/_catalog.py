@@ -9,13 +9,14 @@ Source: the official source catalog (jwst 3.0.0); ECSV 1.0 (astropy APE6).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from jwstsm.files import atomic
 
 __all__ = ["Catalog", "Column", "catalog_columns"]
 
@@ -124,10 +125,8 @@ class Catalog:
 
     def write(self, path: str | Path) -> None:
         """Write the catalog as ECSV, under a temporary name until it is whole."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(self.to_ecsv())
-        os.replace(part, path)
+        with atomic(path) as part:
+            part.write_text(self.to_ecsv())
 
     def to_ecsv(self) -> str:
         """Return the text of the ECSV file."""

@@ -22,6 +22,7 @@ from jwstsm.core.progress import told
 from jwstsm.core.resample import Drizzling, Window, read_weight, resample_frames
 from jwstsm.core.stats import clipped_moments
 from jwstsm.errors import InputError
+from jwstsm.files import atomic
 from jwstsm.products import asdf_block
 from jwstsm.stage3._outlier_kernels import stack_median
 from jwstsm.wcs.mosaic import Grid, update_header
@@ -57,9 +58,8 @@ class MedianImage:
         if self.wcs is not None:
             update_header(hdus[1].header, self.wcs)
             hdus.append(asdf_block.encode(self.wcs, {}))
-        part = Path(path).with_name(f".{Path(path).name}.part")
-        fits.HDUList(hdus).writeto(part, overwrite=True)
-        part.replace(path)
+        with atomic(path) as part:
+            fits.HDUList(hdus).writeto(part)
 
     @classmethod
     def read(cls, path: str | Path) -> MedianImage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jwstsm.errors import InputError
+from jwstsm.files import atomic
 from jwstsm.wcs.correction import Correction, correct_wcs
 from jwstsm.wcs.moving import follow_target
 
@@ -170,11 +170,9 @@ class Alignment:
 
     def write(self, path: str | Path) -> None:
         """Write the sidecar, under a temporary name until it is whole."""
-        path = Path(path)
         record = {"format": FORMAT} | {k: v for k, v in asdict(self).items() if k != "catalogs"}
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-        os.replace(part, path)
+        with atomic(path) as part:
+            part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Alignment:

@@ -43,16 +43,16 @@ def children(process: subprocess.Popen) -> list[int]:
 
 
 def kill(process: subprocess.Popen, what: str) -> None:
-    """Kill everything at once (a power cut), Snakemake alone, or one of its jobs; the last two end by themselves."""
+    """Kill one of Snakemake's jobs if there is one (Snakemake then ends by itself), it alone, or all (a power cut)."""
+    jobs = children(process) if what == "job" else []
     with contextlib.suppress(ProcessLookupError):
-        if what == "power":
-            os.killpg(process.pid, signal.SIGKILL)
+        if jobs:
+            os.kill(jobs[0], signal.SIGKILL)
         elif what == "controller":
             process.kill()
         else:
-            for pid in children(process)[:1]:
-                os.kill(pid, signal.SIGKILL)
-    process.wait(120)
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait(300)
 
 
 def forget(folder: Path) -> None:

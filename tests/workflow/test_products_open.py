@@ -43,6 +43,18 @@ def test_the_official_data_models_open_it_strictly(products, suffix, model):
                 assert np.isfinite(opened.meta.wcs(10, 10)).all()
 
 
+@pytest.mark.parametrize("suffix", ["rate", "cal", "i2d"])
+def test_the_asdf_tree_has_arrays_units_and_wcs_where_viewers_look_for_them(products, suffix):
+    """What jdaviz reads: ``data`` (the array of SCI), ``meta.bunit_data`` and, of calibrated images, ``meta.wcs``."""
+    from stdatamodels import asdf_in_fits
+
+    with fits.open(products[suffix]) as hdus, asdf_in_fits.open(hdus) as opened:
+        np.testing.assert_array_equal(opened.tree["data"], hdus["SCI"].data)
+        np.testing.assert_array_equal(opened.tree["err"], hdus["ERR"].data)
+        assert opened.tree["meta"]["bunit_data"] == hdus["SCI"].header["BUNIT"]
+        assert ("wcs" in opened.tree["meta"]) == (suffix != "rate")
+
+
 @pytest.mark.parametrize(("suffix", "unit"), [("rate", "DN / s"), ("cal", "MJy / sr"), ("i2d", "MJy / sr")])
 def test_astropy_reads_it_as_an_image_with_unit_error_and_world_coordinates(products, suffix, unit):
     uncertainty = {"hdu_uncertainty": "ERR", "key_uncertainty_type": "none"}
