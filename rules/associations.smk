@@ -13,6 +13,7 @@ checkpoint associations:
     benchmark:
         "benchmarks/associations.tsv"
     params:
+        version=program.version,
         edits=program.config["asn"],
     script:
         "../scripts/associations.py"

@@ -16,6 +16,7 @@ checkpoint references:
     benchmark:
         "benchmarks/references.tsv"
     params:
+        version=program.version,
         crds=program.config["crds"],
         types=program.all_reference_types(),
     script:

@@ -102,6 +102,20 @@ def test_an_override_touches_only_the_matching_exposures(finished):
         config.write_text(text)
 
 
+def test_another_version_of_the_code_makes_everything_again(finished, tmp_path, monkeypatch):
+    """The first jobs are the selections of references and associations, on which the others wait; then all of them."""
+    (tmp_path / "sitecustomize.py").write_text("import jwstsm\n\njwstsm.__version__ = '99.0'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert planned(finished).keys() >= {"references", "associations", "report"}
+    done = snakemake(finished, "references/lock.json", "asn/index.json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert planned(finished).keys() == {"detector1", "outlier_detection"} | AFTER_RATE
+    monkeypatch.delenv("PYTHONPATH")
+    done = snakemake(finished, "references/lock.json", "asn/index.json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert planned(finished) == {}
+
+
 def test_a_changed_exposure_redoes_only_what_it_is_part_of(finished):
     """Who delivers an uncal file again gets its own products and mosaics again; other exposures are left alone."""
     uncal = sorted((finished / "uncal").glob("*_nrcblong_uncal.fits"))[0]
