@@ -259,12 +259,13 @@ def _whole_like(block: Ramp, nints: int, source: Path | Ramp | None) -> Ramp:
     shape = (nints, *block.data.shape[1:])
     kept = isinstance(source, Ramp)
     zeros = None if block.zeroframe is None else (nints, *shape[2:])
+    small = scratch.in_memory_limit() // 4  # flags lie where the data lie
     return dataclasses.replace(
         block,
         data=source.data if kept else scratch.allocate(shape, np.float32),
-        groupdq=source.groupdq if kept else scratch.allocate(shape, np.uint8),
+        groupdq=source.groupdq if kept else scratch.allocate(shape, np.uint8, small),
         pixeldq=block.pixeldq.copy(),
-        zeroframe=source.zeroframe if kept else zeros and scratch.allocate(zeros, np.float32),
+        zeroframe=source.zeroframe if kept else zeros and scratch.allocate(zeros, np.float32, small),
         refout=None,
         first_integration=0,
     )

@@ -158,7 +158,7 @@ def _empty(like: Ramp, frame: _Frame, sets: int) -> Ramp:
     out = dataclasses.replace(
         like,
         data=scratch.allocate(shape, np.float32),
-        groupdq=scratch.allocate(shape, np.uint8),
+        groupdq=scratch.allocate(shape, np.uint8, scratch.in_memory_limit() // 4),
         pixeldq=np.full(frame.shape, np.uint32(dq.REFERENCE_PIXEL)),
         zeroframe=zeros,
         primary=like.primary.copy(),

@@ -163,7 +163,8 @@ def _inputs(ramp: Ramp, gain: np.ndarray, readnoise: np.ndarray, zero_frames: bo
 def _planes(ramp: Ramp, kinds: dict) -> dict[str, np.ndarray]:
     """Return arrays for results per integration by name; together they may outgrow memory."""
     nints, _, ny, nx = ramp.data.shape
-    space = ramp.allocate((len(kinds), nints, ny, nx), np.float32)
+    limit = scratch.in_memory_limit() // (4 if scratch.is_mapped(ramp.data) else 1)
+    space = ramp.allocate((len(kinds), nints, ny, nx), np.float32, limit)
     return {name: part.view(kind) for (name, kind), part in zip(kinds.items(), space, strict=True)}
 
 
