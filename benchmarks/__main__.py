@@ -17,16 +17,17 @@ from benchmarks.measure import Measured
 def table(rows: list[tuple[str, Measured, Measured | None]]) -> str:
     """Return the rows as a Markdown table with ratios."""
     lines = [
-        "| what | ours [s] | official [s] | faster | ours [MB] | official [MB] | memory |",
-        "|---|---|---|---|---|---|---|",
+        "| what | ours [s] | official [s] | faster | processor | ours [MB] | official [MB] | memory |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for what, ours, official in rows:
         if official is None:
-            lines.append(f"| {what} | {ours.seconds:.2f} | | | {ours.peak_mb:.0f} | | |")
+            lines.append(f"| {what} | {ours.seconds:.2f} | | | | {ours.peak_mb:.0f} | | |")
             continue
         lines.append(
             f"| {what} | {ours.seconds:.2f} | {official.seconds:.2f} | {official.seconds / ours.seconds:.1f} x "
-            f"| {ours.peak_mb:.0f} | {official.peak_mb:.0f} | {ours.peak_mb / official.peak_mb:.2f} |"
+            f"| {official.cpu / ours.cpu:.1f} x | {ours.peak_mb:.0f} | {official.peak_mb:.0f} "
+            f"| {ours.peak_mb / official.peak_mb:.2f} |"
         )
     return "\n".join(lines)
 

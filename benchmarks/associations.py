@@ -113,7 +113,8 @@ def main() -> int:
         for what, ours, official in rows(folder):
             sys.stdout.write(
                 f"{what}: ours {ours.seconds:.2f} s, {ours.peak_mb:.0f} MB; official {official.seconds:.1f} s, "
-                f"{official.peak_mb:.0f} MB; {official.seconds / ours.seconds:.0f} x\n"
+                f"{official.peak_mb:.0f} MB; {official.seconds / ours.seconds:.0f} x, "
+                f"{official.cpu / ours.cpu:.0f} x in processor time\n"
             )
     return 0
 

@@ -1,4 +1,4 @@
-"""Wall time and peak memory of whole processes, ours and the official package's, on the same input in one run."""
+"""Wall time, processor time and peak memory of whole processes: ours and the official package's, in one run."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ __all__ = ["Measured", "best_of", "judge_python", "measure"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
-_MARK = "peak of the process in kB:"
+_MARK = "peak of the process in kB and its processor time:"
 # a child starts with the peak of the process that makes it, hence a small one in between
 _LAUNCHER = f"""
 import os, sys
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(child, 0)
-sys.stdout.write("{_MARK}" + str(usage.ru_maxrss))
+sys.stdout.write("{_MARK}" + str(usage.ru_maxrss) + " " + str(usage.ru_utime + usage.ru_stime))
 sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process took."""
+    """What one process took: wall time, the largest resident memory, and processor time [s] (all threads)."""
 
     seconds: float
     peak_mb: float
+    cpu: float = 0.0
 
 
 def judge_python() -> Path:
@@ -57,16 +58,16 @@ def measure(command: Sequence[str | Path], env: Mapping[str, str] | None = None,
         check=False,
     )
     seconds = time.perf_counter() - start
-    peak_kb = process.stdout.rpartition(_MARK)[2]
+    used = process.stdout.rpartition(_MARK)[2].split()
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{process.stdout[-3000:]}")
-    return Measured(seconds, int(peak_kb) / 1024)
+    return Measured(seconds, int(used[0]) / 1024, float(used[1]))
 
 
 def best_of(count: int, command: Sequence[str | Path], **options) -> Measured:
     """Return the fastest of several runs and the largest of their memories: the machine is noisy."""
     runs = [measure(command, **options) for _ in range(count)]
-    best = Measured(min(r.seconds for r in runs), max(r.peak_mb for r in runs))
+    best = Measured(min(r.seconds for r in runs), max(r.peak_mb for r in runs), min(r.cpu for r in runs))
     words = " ".join(Path(str(word)).name for word in command[:4])
-    sys.stderr.write(f"{words}: {best.seconds:.2f} s, {best.peak_mb:.0f} MB\n")
+    sys.stderr.write(f"{words}: {best.seconds:.2f} s, {best.cpu:.2f} s of processor, {best.peak_mb:.0f} MB\n")
     return best
