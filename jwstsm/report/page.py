@@ -39,6 +39,9 @@ MOSAIC_NAMES = [
     ("noise", "noise of the sky [UNIT]", "%.3g", 1),
     ("noise_over_error", "noise / reported error", "%.2f", 1),
     ("covered", "covered by inputs [%]", "%.1f", 100),
+    ("half_complete", "half of the true sources found to [AB mag]", "%.1f", 1),
+    ("purity", "sources that are true [%]", "%.1f", 100),
+    ("flux_bias", "fluxes against truth [%]", "%+.1f", 100),
 ]
 # key, words: plotted over the exposures; the value that is right, where there is one
 PLOTS = [
@@ -93,6 +96,8 @@ def write_page(
     for item in big:
         item["alignment_note"], item["alignment_plot"] = _alignment(item.get("alignment") or {})
         item["alignment_rows"] = _alignment_rows(item.get("alignment") or {})
+        points = [(mag, ratio, f"{mag:.2f} mag") for mag, ratio in item.get("truth", {}).get("points", [])]
+        item["truth_plot"] = dots({"sources": points}, label="measured over true flux, bright to faint", unit="", line=1.0)
     locked = json.loads(Path(lock).read_text())
     jobs = read_jobs(folder / "benchmarks")
     everything = [*big, *shown]

@@ -13,6 +13,7 @@ from jwstsm.core.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from jwstsm.files import atomic
 from jwstsm.products import Mosaic, Slope, read
 from jwstsm.report.pictures import picture
+from jwstsm.report.truth import compare_catalog, truth_of
 
 __all__ = ["describe_exposure", "describe_mosaic", "exposure_numbers", "mosaic_numbers"]
 
@@ -107,10 +108,18 @@ def describe_exposure(path: str | Path, output: str | Path) -> None:
 
 
 def describe_mosaic(path: str | Path, catalog: str | Path, alignment: str | Path, output: str | Path) -> None:
-    """Write picture, numbers, source counts and alignment of one mosaic to a JSON file for the report."""
+    """Write picture, numbers, source counts and alignment of one mosaic to a JSON file for the report.
+
+    Where the truth of a simulation lies beside the data, the catalog is compared with it.
+    """
     mosaic = read(path)
     content = {"file": Path(path).name, **_common(mosaic), "numbers": mosaic_numbers(mosaic)}
     content["numbers"]["sources"] = _count_rows(Path(catalog))
+    truth = truth_of(path)
+    compared = compare_catalog(mosaic, catalog, truth) if truth else None
+    if compared:
+        content["truth"] = compared
+        content["numbers"] |= {key: compared[key] for key in ("purity", "half_complete", "flux_bias")}
     content["alignment"] = json.loads(Path(alignment).read_text())
     _write(output, {**content, **_pictures(mosaic.data, 2000, 900)})
 
