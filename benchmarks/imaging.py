@@ -12,6 +12,9 @@ from pathlib import Path
 from astropy.io import fits
 
 from benchmarks.measure import ROOT, Measured, best_of, judge_python
+from jwstsm.products.names import lock_file
+from jwstsm.references.lock import lock_program
+from jwstsm.workflow import Program
 
 __all__ = ["Case", "rows"]
 
@@ -53,6 +56,15 @@ class Case:
         command += ["--context", self.context, "--crds-path", self.cache, *options]
         best_of(1, command, env=self.env)
         return best_of(count, command, env=self.env)
+
+    def lock(self, pipeline: str, uncal: Path) -> Path:
+        """Select the references of an exposure for a pipeline, as the workflow does for a program."""
+        crds = {"context": self.context, "path": str(self.cache), "server": "", "lock": None}
+        program = Program({"uncal": str(uncal), "crds": crds}, self.folder / "headers.json")
+        place = self.out("ours") / "references"
+        place.mkdir(exist_ok=True)
+        lock_program(program.uncal_files(), crds, program.all_reference_types(), place / "lock.json")
+        return place / lock_file(uncal.name.removesuffix("_uncal.fits"), pipeline)
 
     def official(self, pipeline: str, file: Path, count: int, steps: dict | None = None) -> Measured:
         """Measure the official pipeline in its own environment."""
@@ -107,8 +119,11 @@ def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Me
             case.official("detector1", uncal[0], 1, options),
         )
     )
+    lock = case.lock("image2", uncal[0])
     rate = case.out("official") / uncal[0].name.replace("_uncal", "_rate")
     out.append(("image2, 2048 x 2048", case.ours("image2", rate, count), case.official("image2", rate, 1)))
+    row = case.ours("image2", rate, count, "--lock", lock), out[-1][2]
+    out.append(("the same as the workflow runs it, references selected before", *row))
     mosaic = Case(folder / "bench_mosaic")
     if not (mosaic.folder / "uncal").exists():
         simulate(mosaic.folder, preset="bench3")

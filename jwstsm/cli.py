@@ -81,6 +81,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     one.add_argument("--preset", help="parameter set (default official)")
     one.add_argument("--context", help="CRDS context (default: config, or CRDS_CONTEXT)")
     one.add_argument("--crds-path", help="CRDS cache (default: config, or CRDS_PATH)")
+    one.add_argument("--lock", type=Path, help="references of a program: its references/<exposure>_<pipeline>.json")
     one.add_argument("--threads", type=int)
     one.add_argument("--record", type=Path, help="write a JSON record of the steps")
     one.set_defaults(function=_run, takes_options=True)
@@ -201,13 +202,16 @@ def _run(arguments) -> None:
         given = parse_options(arguments.rest, steps, names[0] if names else "")
         name = arguments.file.name.rpartition("_")[0]
         options = config.merge(config.options_for(settings, steps, header, pipeline=pipeline, exposure=name), given)
-        references, pars = _references(arguments, settings, pipeline, steps, header)
+        if arguments.lock:
+            chosen = {"lock": _checked_lock(arguments.lock, name)}
+        else:
+            references, pars = _references(arguments, settings, pipeline, steps, header)
+            chosen = {"references": references, "pars": pars}
         written = calibrate.calibrate_exposure(
             pipeline,
             arguments.file,
             arguments.output_dir,
-            references=references,
-            pars=pars,
+            **chosen,
             options=options,
             preset=preset,
             names=names,
@@ -244,6 +248,19 @@ def parse_options(rest: Sequence[str], steps: Sequence[str], single: str) -> dic
             raise ConfigError(f"command line: '{word}' names no step of this run; steps are {', '.join(steps)}")
         out.setdefault(step, {})[name.replace("-", "_")] = value
     return check_steps(out, "command line")
+
+
+def _checked_lock(path: Path, exposure: str) -> Path:
+    """Return the file with the references of an exposure, if it is that."""
+    import json
+
+    try:
+        of = json.loads(path.read_text())["exposure"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"--lock {path}: is no file of references/<exposure>_<pipeline>.json of a program") from None
+    if of != exposure:
+        raise ConfigError(f"--lock {path}: has the references of {of}, not of {exposure}")
+    return path
 
 
 def _selector(arguments, settings):

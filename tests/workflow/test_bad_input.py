@@ -77,6 +77,22 @@ def test_an_out_of_range_value(program, uncal, capsys):
     assert "at least 0" in line
 
 
+def test_the_selection_of_a_program_serves_a_single_run_of_its_own_exposure_only(program, uncal, capsys):
+    """What ``snakemake`` has selected is taken as it is; that of another exposure, or no such file, is refused."""
+    assert snakemake(program, "references/lock.json").returncode == 0
+    lock = next((program / "references").glob("*_detector1.json"))
+    code, line = run(program, capsys, "detector1", uncal, "--lock", lock)
+    assert code == 0, line
+    other = lock.with_name("other.json")
+    other.write_text(lock.read_text().replace(uncal.name[:20], "jw00001001001_02101_"))
+    code, line = run(program, capsys, "detector1", uncal, "--lock", other)
+    assert code == 1
+    assert "not of" in line
+    code, line = run(program, capsys, "detector1", uncal, "--lock", program / "references" / "lock.json")
+    assert code == 1
+    assert "is no file of references" in line
+
+
 def test_an_absent_reference_file(program, uncal, capsys, tmp_path):
     cache = tmp_path / "cache"
     shutil.copytree(next(iter(config_cache(program))), cache)
