@@ -16,6 +16,7 @@ __all__ = ["read_image"]
 _UNSIGNED = {(16, 2**15): "u2", (32, 2**31): "u4", (8, 0): "u1"}
 _STORED = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _CHUNK = 32_000_000  # bytes of the mapped file that are touched at a time
+_PIECE = 500_000  # bytes of it that are converted at a time: all steps of that stay in the cache
 
 
 def read_image(hdu, dtype=None, where: tuple = ()) -> np.ndarray:
@@ -78,14 +79,19 @@ def _convert(part: np.ndarray, out_type: np.dtype, flip: str | None) -> np.ndarr
     top = {"u2": np.uint16(1 << 15), "u4": np.uint32(1 << 31)}.get(flip)
     lead = part.reshape((-1, *part.shape[-2:])) if part.ndim > 2 and part.flags.c_contiguous else part
     target = out.reshape(lead.shape)
-    step = max(1, _CHUNK // max(1, lead[0].nbytes))
+    step = max(1, _PIECE // max(1, lead[0].nbytes))
+    touched = 0
     for start in range(0, lead.shape[0], step):
         piece = lead[start : start + step]
+        touched += piece.nbytes
         if top is not None:
             piece = piece.astype(flip)
             piece ^= top
         target[start : start + step] = piece
-        _drop_pages(part)
+        if touched >= _CHUNK:
+            _drop_pages(part)
+            touched = 0
+    _drop_pages(part)
     return out
 
 

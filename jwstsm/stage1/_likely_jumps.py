@@ -7,9 +7,9 @@ again. Source: Brandt 2024, PASP 136, 045005.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import erfcinv
 
 from jwstsm.core.compiled import njit
 
@@ -50,7 +50,8 @@ def search_limits(sigma: float) -> np.ndarray:
     """
     probability = math.erfc(sigma / math.sqrt(2))
     two = -2 * math.log(probability / 8) if probability > 0 else sigma**2 + 10
-    return np.array([sigma**2, two, 2 * float(erfcinv(min(2 * probability, 1.0))) ** 2 if probability > 0 else sigma**2])
+    larger = NormalDist().inv_cdf(min(probability, 0.5)) ** 2 if probability > 0 else sigma**2
+    return np.array([sigma**2, two, larger])
 
 
 @njit
