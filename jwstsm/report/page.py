@@ -41,7 +41,7 @@ MOSAIC_NAMES = [
     ("covered", "covered by inputs [%]", "%.1f", 100),
     ("half_complete", "half of the true sources found to [AB mag]", "%.1f", 1),
     ("purity", "sources that are true [%]", "%.1f", 100),
-    ("flux_bias", "fluxes against truth [%]", "%+.1f", 100),
+    ("flux_bias", "fluxes of stars against truth [%]", "%+.1f", 100),
 ]
 # key, words: plotted over the exposures; the value that is right, where there is one
 PLOTS = [
@@ -96,8 +96,11 @@ def write_page(
     for item in big:
         item["alignment_note"], item["alignment_plot"] = _alignment(item.get("alignment") or {})
         item["alignment_rows"] = _alignment_rows(item.get("alignment") or {})
-        points = [(mag, ratio, f"{mag:.2f} mag") for mag, ratio in item.get("truth", {}).get("points", [])]
-        item["truth_plot"] = dots({"sources": points}, label="measured over true flux, bright to faint", unit="", line=1.0)
+        points = {
+            kind: [(mag, ratio, f"{mag:.2f} mag") for mag, ratio in own]
+            for kind, own in item.get("truth", {}).get("points", {}).items()
+        }
+        item["truth_plot"] = dots(points, label="measured over true flux, bright to faint", unit="", line=1.0)
     locked = json.loads(Path(lock).read_text())
     jobs = read_jobs(folder / "benchmarks")
     everything = [*big, *shown]

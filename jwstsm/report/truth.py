@@ -55,14 +55,14 @@ def compare_catalog(mosaic: Mosaic, catalog: str | Path, truth: str | Path) -> d
     -------
     dict or None
         ``purity`` (share of the catalog that is true), ``half_complete`` (AB magnitude to which half of the sources are
-        found), ``flux_bias`` (median of measured over true flux minus 1 where the signal is 20 times its error),
-        ``offset_mas`` (of the mosaic as a whole), ``rows`` (per magnitude: ``mag true found bias scatter``) and
-        ``points`` (magnitude, flux ratio). None if the tables say nothing about this filter.
+        found), ``flux_bias`` (median of measured over true flux minus 1, of stars of 20 times their error),
+        ``offset_mas`` (of the mosaic as a whole), ``rows`` (per magnitude: ``mag true found``, of stars ``bias scatter``)
+        and ``points`` (magnitude, flux ratio) by kind. None if the tables say nothing about this filter.
     """
     true = None
     for optic in ("FILTER", "PUPIL", "INSTRUME"):  # the wide filters of NIRISS are in its pupil wheel, FGS has none
         flux = f"flux_{mosaic.key(optic, '')}"
-        true = read_columns(truth, ("ra", "dec", flux))
+        true = read_columns(truth, ("ra", "dec", "half_light_arcsec", flux))
         if true:
             break
     found = read_columns(catalog, ("xcentroid", "ycentroid", "aper_total_flux", "aper_total_flux_err"))
@@ -79,14 +79,14 @@ def compare_catalog(mosaic: Mosaic, catalog: str | Path, truth: str | Path) -> d
     ny, nx = mosaic.data.shape
     inside = (column >= 0) & (row >= 0) & (column < nx) & (row < ny)
     inside[inside] = mosaic.wht[row[inside], column[inside]] > 0
-    at, light = at[inside], true[flux][inside]
+    at, light, star = at[inside], true[flux][inside], true["half_light_arcsec"][inside] == 0
     partner = _match(at, light, here)
     matched = partner >= 0
     mag = _AB_ZERO - 2.5 * np.log10(np.maximum(light, 1e-30)) if len(light) else light
     ratio = np.where(matched, found["aper_total_flux"][partner] / light, np.nan)
     snr = found["aper_total_flux"][partner] / found["aper_total_flux_err"][partner]
-    good = matched & (snr > _BRIGHT_SNR) & np.isfinite(ratio)
-    rows = _by_magnitude(mag, matched, ratio)
+    good = matched & star & (snr > _BRIGHT_SNR) & np.isfinite(ratio)
+    rows = _by_magnitude(mag, matched, np.where(star, ratio, np.nan))
     every = slice(None, None, max(1, int(matched.sum()) // _SHOWN))
     return {
         "purity": float(len(np.unique(partner[matched])) / len(here)),
@@ -94,7 +94,10 @@ def compare_catalog(mosaic: Mosaic, catalog: str | Path, truth: str | Path) -> d
         "flux_bias": float(np.median(ratio[good]) - 1) if good.any() else math.nan,
         "offset_mas": 1000 * pixel * float(np.hypot(*shift)),
         "rows": rows,
-        "points": [[float(m), float(r)] for m, r in zip(mag[matched][every], ratio[matched][every], strict=True)],
+        "points": {
+            name: [[float(m), float(r)] for m, r in zip(mag[own][every], ratio[own][every], strict=True)]
+            for name, own in (("stars", matched & star), ("galaxies", matched & ~star))
+        },
     }
 
 
@@ -121,13 +124,13 @@ def _match(at: np.ndarray, light: np.ndarray, here: np.ndarray) -> np.ndarray:
 
 
 def _by_magnitude(mag: np.ndarray, matched: np.ndarray, ratio: np.ndarray) -> list[dict[str, float]]:
-    """Return one row per magnitude: how many true sources, the share found, median and scatter of the flux ratio."""
+    """Return one row per magnitude: true sources, the share found, median and scatter of the flux ratios that are known."""
     out = []
     for low in range(*((int(np.floor(mag.min())), int(np.floor(mag.max())) + 1) if len(mag) else (0, 0))):
         own = (mag >= low) & (mag < low + 1)
         if not own.any():
             continue
-        values = ratio[own & matched]
+        values = ratio[own & matched & np.isfinite(ratio)]
         middle = float(np.median(values)) if len(values) else math.nan
         spread = 1.4826 * float(np.median(np.abs(values - middle))) if len(values) > 2 else math.nan
         share = float(matched[own].mean())

@@ -31,6 +31,7 @@ def case(tmp_path):
     truth = table(
         tmp_path / "sources.ecsv",
         ra=[*ra, outside[0][0]], dec=[*dec, outside[1][0]], flux_F200W=[*flux, 1e-4],
+        half_light_arcsec=np.arange(101) % 2 * 0.3,
     )  # fmt: skip
     seen = slice(0, 70)
     catalog = table(
@@ -54,6 +55,7 @@ def test_completeness_purity_fluxes_and_offset_are_those_put_in(case):
     assert found["offset_mas"] == pytest.approx(600, rel=0.01)
     # 100 sources over 7.5 magnitudes from 18.9 on, the first 70 of them found
     assert found["half_complete"] == pytest.approx(18.9 + 0.7 * 7.5, abs=0.6)
+    assert [len(found["points"][kind]) for kind in ("stars", "galaxies")] == [35, 35]
     assert sum(row["true"] for row in found["rows"]) == 100
     assert found["rows"][0]["found"] == 1
     assert found["rows"][-1]["found"] == 0
