@@ -68,10 +68,9 @@ def strip_differences(values, flags, n, width, table, robust, gain, diffs, keep,
         before = values[k]
         after = values[k + 1]
         out = diffs[k]
-        scale = table[0, k]
+        scale = 1.0 / table[0, k]
         for x in range(width):
-            step = after[x] - before[x]
-            out[x] = np.float64(step) / scale if step == step else np.nan
+            out[x] = np.float64(after[x] - before[x]) * scale
         # a jump lies before its group: it spoils the difference that leads to the group, not the next
         earlier = _NOT_JUMP if robust else _ALL
         marks = flags[k]
