@@ -7,7 +7,6 @@ band there. The draft image is freed of its stripes, smoothed, and what stands o
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from jwstsm.core.flicker import FlickerFit, clean_image_inplace
 
@@ -40,6 +39,8 @@ def drop_extended_inplace(keep: np.ndarray, image: np.ndarray, scale: float, axi
     the lower half of the smoothed image above its median are dropped. The second time, stripes no longer contain the light
     that was found the first time.
     """
+    from scipy import ndimage  # every job of stage 1 imports this module, few come here
+
     for _ in range(_ROUNDS):
         flat, used = np.where(np.isnan(image), np.float32(0), image), keep & ~np.isnan(image)
         if not used.any() or clean_image_inplace(flat, used, FlickerFit(axis=axis)) is None:
