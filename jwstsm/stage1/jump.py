@@ -1,8 +1,9 @@
 """jump: find cosmic-ray hits in the ramps.
 
 A hit adds charge between two groups. The difference of these groups then stands out from the pixel's other differences
-by more than photon and read noise allow (two-point difference method, Anderson & Gordon 2011, PASP 123, 1237). Hits of
-moderate size also flag the four neighbours, which share their charge; large events and showers are flagged as ellipses.
+by more than photon and read noise allow (two-point difference method, Anderson & Gordon 2011, PASP 123, 1237), or the
+ramp is much more probable without it (Brandt 2024, PASP 136, 045005). Hits of moderate size also flag the four
+neighbours, which share their charge; large events and showers are flagged as ellipses.
 """
 
 from __future__ import annotations
