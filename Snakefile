@@ -16,6 +16,7 @@ from jwstsm.workflow import (
     described_mosaics,
     open_program,
     plan_swiftly,
+    remove_leftovers,
     targets,
 )
 
@@ -84,6 +85,7 @@ plan_swiftly(workflow.rules)
 
 
 onsuccess:
+    remove_leftovers(program)
     say_outcome(log, True, program)
 
 

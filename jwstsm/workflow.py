@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "described_mosaics",
     "open_program",
     "plan_swiftly",
+    "remove_leftovers",
     "root",
     "snakefile",
     "targets",
@@ -298,6 +300,17 @@ class Program:
         if self._plan is None or self._plan[0] != stamp:
             self._plan = (stamp, Plan(self, json.loads(Path(index).read_text())))
         return self._plan[1]
+
+
+def remove_leftovers(program: Program, index: str | Path = "asn/index.json") -> None:
+    """Remove the medians of mosaics whose exposures are all cleaned: a run killed at that moment leaves them behind."""
+    if not Path(index).exists() or {"--notemp", "--no-temp", "--nt"} & set(sys.argv):
+        return
+    plan = program.planned(index)
+    for product in plan.mosaics:
+        median, cleaned = Path(f"stage3/{product}_median.fits"), [Path(file) for file in plan.crf_files(product)]
+        if median.exists() and all(f.exists() and f.stat().st_mtime >= median.stat().st_mtime for f in cleaned):
+            median.unlink()
 
 
 def open_program(content: Mapping[str, Any]) -> Program:
