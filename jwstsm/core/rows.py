@@ -17,6 +17,7 @@ from jwstsm.core import scratch
 __all__ = ["row_blocks"]
 
 _HELD = 1 << 25  # bytes of a scratch file that are mapped at a time
+_ROWS = 16  # rows that keep the threads busy
 _AROUND = 1 << 17  # bytes that the kernel may map around a part of a plane
 
 
@@ -42,7 +43,8 @@ def row_blocks(
         Rows of the detector.
     blocks : list of (..., rows, nx) ndarray
         These rows of each array, C-contiguous, in the order of the arguments; what is written to them goes back to
-        ``changed`` and ``made`` when the loop goes on. The next round uses the same memory.
+        ``changed`` and ``made`` when the loop goes on. The next round uses the same memory. A few long rows are handed out
+        as more and shorter ones: what works on them knows no neighbours, and runs parallel over rows.
     """
     arrays = [np.asarray(array) for array in (*read, *changed, *made)]
     ny = arrays[-1].shape[-2]
@@ -60,7 +62,7 @@ def row_blocks(
         for k in range(len(read) + len(changed)):
             if copied[k]:
                 _copy(blocks[k], _planes(arrays[k])[:, rows], arrays[k])
-        yield rows, blocks
+        yield rows, _more_rows(blocks, [array.shape[-2] == ny for array in arrays], rows.stop - rows.start)
         for k in range(len(read), len(arrays)):
             if copied[k]:
                 _copy(_planes(arrays[k])[:, rows], blocks[k], arrays[k])
@@ -76,6 +78,19 @@ def _block(array: np.ndarray, rows: slice, ny: int, space: np.ndarray | None) ->
         return array[rows] if array.shape[-2] == ny else array
     shape = (*array.shape[:-2], rows.stop - rows.start, array.shape[-1])
     return space[: math.prod(shape)].reshape(shape)
+
+
+def _more_rows(blocks: list[np.ndarray], cut: list[bool], count: int) -> list[np.ndarray]:
+    """Cut few long rows into more and shorter ones, if those of all arrays are of the same length."""
+    lengths = {block.shape[-1] for block, is_cut in zip(blocks, cut, strict=True) if is_cut}
+    nx = lengths.pop()
+    parts = math.gcd(nx, _ROWS)
+    if lengths or count >= _ROWS or parts == 1:
+        return blocks
+    return [
+        block.reshape(*block.shape[:-2], count * parts, nx // parts) if is_cut else block
+        for block, is_cut in zip(blocks, cut, strict=True)
+    ]
 
 
 def _copy(target: np.ndarray, source: np.ndarray, mapped: np.ndarray) -> None:

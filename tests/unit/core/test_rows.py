@@ -51,6 +51,20 @@ def test_images_that_are_made_are_written_in_place():
     assert (total == 1).all()
 
 
+def test_a_few_long_rows_become_more_and_shorter_ones():
+    data = scratch.allocate((3, 4, 5, 8), np.float32, 0)
+    data[:] = np.arange(data.size).reshape(data.shape)
+    before, total, dark = data.copy(), np.zeros((5, 8)), np.ones((1, 1))
+    for _, (one, values, part) in row_blocks(read=(dark,), changed=(data,), made=(total,), limit=1):
+        assert one.shape == (1, 1)
+        assert values.shape == (3, 4, 8, 1)
+        assert part.shape == (8, 1)
+        part[:] = values.sum(axis=(0, 1))
+        values += one
+    np.testing.assert_array_equal(total, before.sum(axis=(0, 1)))
+    np.testing.assert_array_equal(data, before + 1)
+
+
 def test_arrays_in_memory_are_handed_through_uncopied():
     data = np.zeros(SHAPE, np.float32)
     blocks = list(row_blocks(changed=(data,), limit=1))
