@@ -11,6 +11,8 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import os
+import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -23,7 +25,17 @@ from jwstsm.errors import ConfigError
 from jwstsm.files import parse_yaml
 from jwstsm.step import Parameter, Range
 
-__all__ = ["check", "default_values", "load", "merge", "options_for", "preset_options", "resolve", "step_parameters"]
+__all__ = [
+    "check",
+    "default_values",
+    "files_in",
+    "load",
+    "merge",
+    "options_for",
+    "preset_options",
+    "resolve",
+    "step_parameters",
+]
 
 DEFAULTS: dict[str, Any] = {
     "uncal": "uncal/*_uncal.fits",
@@ -253,6 +265,28 @@ def options_for(config: Mapping[str, Any], steps: Iterable[str], header: Mapping
     """
     found = merge(config["steps"], _matching(config["overrides"], header, **more))
     return {name: found[name] for name in steps if found.get(name)}
+
+
+def files_in(options: Mapping[str, Mapping[str, Any]], header: Mapping[str, Any] | None = None, exposure: str = "") -> list:
+    """Return the files that options name: those that are there, and products that the workflow makes.
+
+    Parameters
+    ----------
+    options : mapping
+        ``{step: {parameter: value}}``. A value is a file's name if it has a slash or a dot in it.
+    header : mapping, optional
+        Of the exposure: ``{detector}`` and other keywords in braces stand for their values in lower case.
+    exposure : str
+        What ``{exposure}`` stands for. Without a header, names with braces are returned as they are.
+    """
+    values = [value for given in options.values() for value in (given or {}).values()]
+    listed = [name for value in values for name in (value if isinstance(value, list) else [value])]
+    names = {name for name in listed if isinstance(name, str) and ("/" in name or "." in name)}
+    if header is None:
+        return sorted(names)
+    words = {"exposure": exposure, **{key.lower(): str(header[key]).lower() for key in header}}
+    paths = {re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), name) for name in names}
+    return sorted(p for p in paths if os.path.isfile(p) or p.startswith(("stage1/", "stage2/", "stage3/")))
 
 
 def resolve(

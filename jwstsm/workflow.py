@@ -251,6 +251,26 @@ class Program:
         steps = tables.sequence(pipeline, one.header) if one.type else tables.sequence(pipeline)
         return configuration.options_for(self.config, steps, one.header, pipeline=pipeline, exposure=exposure)
 
+    @cached_property
+    def names_files(self) -> bool:
+        """Whether any option in the configuration is the name of a file."""
+        sections = [self.config["steps"], *(rule["steps"] for rule in self.config["overrides"])]
+        return any(configuration.files_in(section) for section in sections)
+
+    def files(self, pipeline: str) -> Callable | list:
+        """Return the input function with the files that the options of a pipeline name; nothing if there are none."""
+        if not self.names_files:
+            return []
+        return lambda wildcards: configuration.files_in(
+            self.options(pipeline, wildcards.exposure), self.exposures[wildcards.exposure].header, wildcards.exposure
+        )
+
+    def mosaic_files(self, plan: Callable[[], Plan], step: str) -> Callable | list:
+        """Return the input function with the files that the options of a step of stage 3 name."""
+        if not self.names_files:
+            return []
+        return lambda wildcards: configuration.files_in(plan().options(wildcards.product, [step]), {})
+
     def reference_types(self, exposure: str) -> list[str]:
         """Return the reference types that the pipelines of an exposure ask for, stage 3 included."""
         return types_of(self.exposures[exposure].header, exposure)

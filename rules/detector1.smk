@@ -3,6 +3,7 @@ rule detector1:
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
         references=lambda wildcards: locked(wildcards.exposure, "detector1"),
+        files=program.files("detector1"),
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",
@@ -37,6 +38,7 @@ use rule detector1 as detector1_in_turn with:
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
         references=lambda wildcards: locked(wildcards.exposure, "detector1"),
+        files=program.files("detector1"),
         windows=lambda wildcards: program.windows_before(wildcards.exposure),
     output:
         rate="stage1/{exposure}_rate.fits",

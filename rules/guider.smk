@@ -3,6 +3,7 @@ rule guider:
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
         references=lambda wildcards: locked(wildcards.exposure, "guider"),
+        files=program.files("guider"),
     output:
         cal="stage1/{exposure}_cal.fits",
         record="logs/guider/{exposure}.json",
@@ -33,6 +34,7 @@ rule dark:
     input:
         uncal=lambda wildcards: program.uncal(wildcards.exposure),
         references=lambda wildcards: locked(wildcards.exposure, "dark"),
+        files=program.files("dark"),
     output:
         dark="stage1/{exposure}_dark.fits",
         record="logs/dark/{exposure}.json",

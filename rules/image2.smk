@@ -4,6 +4,7 @@ rule image2:
         rate="stage1/{exposure}_rate.fits",
         background=lambda wildcards: plan().background_files(wildcards.exposure),
         references=lambda wildcards: locked(wildcards.exposure, "image2"),
+        files=program.files("image2"),
     output:
         cal="stage2/{exposure}_cal.fits",
         i2d="stage2/{exposure}_i2d.fits",
@@ -45,6 +46,7 @@ use rule image2 as image2_integrations with:
         rate="stage1/{exposure}_rateints.fits",
         background=lambda wildcards: plan().background_files(wildcards.exposure),
         references=lambda wildcards: locked(wildcards.exposure, "image2"),
+        files=program.files("image2"),
     output:
         calints="stage2/{exposure}_calints.fits",
         record="logs/image2/{exposure}.json",

@@ -3,6 +3,7 @@ rule tweakreg:
     input:
         cal=lambda wildcards: plan().cal_files(wildcards.product),
         references=lambda wildcards: plan().first_lock(wildcards.product),
+        files=program.mosaic_files(plan, "tweakreg"),
     output:
         "stage3/{product}_tweakreg.json",
     log:
@@ -31,6 +32,7 @@ rule skymatch:
     input:
         cal=lambda wildcards: plan().cal_files(wildcards.product),
         references=lambda wildcards: plan().first_lock(wildcards.product),
+        files=program.mosaic_files(plan, "skymatch"),
         alignment="stage3/{product}_tweakreg.json",
     output:
         "stage3/{product}_skymatch.json",
@@ -121,6 +123,7 @@ rule resample:
     input:
         crf=lambda wildcards: plan().crf_files(wildcards.product),
         references=lambda wildcards: plan().first_lock(wildcards.product),
+        files=program.mosaic_files(plan, "resample"),
     output:
         "stage3/{product}_i2d.fits",
     log:

@@ -17,7 +17,7 @@ from jwstsm import config
 from jwstsm.cli import main
 from jwstsm.references.lock import lock_program
 from jwstsm.workflow import Program
-from tests.workflow.conftest import snakemake
+from tests.workflow.conftest import planned, snakemake
 from tests.workflow.crds_server import crds_server
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -256,3 +256,17 @@ def test_a_new_context_redoes_only_what_its_references_touch(own):
     cal = next((program / "stage2").glob("*_cal.fits"))
     assert fits.getval(cal, "R_PHOTOM").endswith("photom_0077.fits")
     assert fits.getval(cal, "CRDS_CTX") == "jwst_9003.pmap"
+
+
+def test_a_changed_file_of_ones_own_redoes_what_reads_it(own):
+    """Who gives a flat of their own and then improves it under the same name gets the calibrated images again."""
+    program, cache = own
+    flat = program / "own_flat.fits"
+    shutil.copy(reference(cache, "flat"), flat)
+    rule = "{match: {INSTRUME: NIRCAM}, steps: {flat_field: {override_flat: own_flat.fits}}}"
+    edit(program, "overrides: []", f"overrides: [{rule}]")
+    assert snakemake(program).returncode == 0
+    assert planned(program) == {}
+    flip(flat)
+    assert planned(program).keys() >= {"image2", "resample"}
+    assert "detector1" not in planned(program)
