@@ -19,6 +19,7 @@ from pathlib import Path
 from jwstsm.archive.listing import ArchiveFile
 from jwstsm.archive.web import TryAgain, Web
 from jwstsm.errors import InputError
+from jwstsm.files import atomic
 from jwstsm.headers import parse_header
 
 __all__ = ["MANIFEST", "Result", "download", "download_all"]
@@ -48,6 +49,7 @@ class _Part:
         self.file = file
 
     def size(self) -> int:
+        """Return how many bytes of it are there."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def tag(self) -> str | None:
@@ -59,10 +61,12 @@ class _Part:
             return None
 
     def begin(self, tag: str) -> None:
+        """Start anew, with the server's mark of the version."""
         self.path.unlink(missing_ok=True)
         self.note.write_text(json.dumps({"uri": self.file.uri, "size": self.file.size, "tag": tag}))
 
     def discard(self) -> None:
+        """Remove the part and its note."""
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
@@ -163,11 +167,11 @@ class _Manifest:
             self.rows = {}
 
     def add(self, file: ArchiveFile, sha1: str) -> None:
+        """Note a file that is whole; the list on disk is replaced at once."""
         with self._lock:
             self.rows[file.name] = {"uri": file.uri, "size": file.size, "sha1": sha1}
-            part = self.path.with_name(f".{self.path.name}.part")
-            part.write_text(json.dumps(self.rows, indent=1, sort_keys=True) + "\n")
-            os.replace(part, self.path)
+            with atomic(self.path) as part:
+                part.write_text(json.dumps(self.rows, indent=1, sort_keys=True) + "\n")
 
 
 def download_all(

@@ -90,14 +90,17 @@ class _Program:
         self.headers, self.errors = HeaderCache().get(self.uncal) if has_config else _headers(self.uncal)
 
     def selector(self, context: str | None = None):
+        """Return the selector of the pinned context, or of another one."""
         from jwstsm.references.select import Selector
 
         return Selector(context or self.crds["context"], self.crds["path"], self.crds["server"])
 
     def needs(self, selector) -> list[Need]:
+        """Return what each exposure needs under a context."""
         return program_needs(self.headers, selector)
 
     def problems(self, needs: Sequence[Need]) -> list[str]:
+        """Return what is wrong with the files and with the references that they need."""
         return list(self.errors.values()) + [text for need in needs for text in need.problems]
 
 

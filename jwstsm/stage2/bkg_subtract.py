@@ -223,6 +223,7 @@ class _Member:
 
     @property
     def header(self) -> fits.Header:
+        """The primary header."""
         return self._hdus[0].header
 
     @property

@@ -35,6 +35,7 @@ class _Polynomial(NamedTuple):
 
     @property
     def degree(self) -> int:
+        """Degree of the polynomials."""
         return len(self.x) - 1
 
     def __call__(self, u, v):
