@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,16 @@ from pathlib import Path
 from astropy.io import fits
 
 from benchmarks.measure import ROOT, Measured, best_of, judge_python
-from jwstsm.products.names import lock_file
-from jwstsm.references.lock import lock_program
-from jwstsm.workflow import Program
 
 __all__ = ["Case", "rows"]
+
+_SELECT = """
+import json, sys
+from jwstsm.references.lock import lock_program
+from jwstsm.workflow import Program
+program = Program(json.loads(sys.argv[1]), "headers.json")
+lock_program(program.uncal_files(), program.config["crds"], program.all_reference_types(), "lock.json")
+"""
 
 
 @dataclass
@@ -58,13 +64,13 @@ class Case:
         return best_of(count, command, env=self.env)
 
     def lock(self, pipeline: str, uncal: Path) -> Path:
-        """Select the references of an exposure for a pipeline, as the workflow does for a program."""
-        crds = {"context": self.context, "path": str(self.cache), "server": "", "lock": None}
-        program = Program({"uncal": str(uncal), "crds": crds}, self.folder / "headers.json")
+        """Select the references of an exposure for a pipeline, as the workflow does, in a process of its own."""
         place = self.out("ours") / "references"
         place.mkdir(exist_ok=True)
-        lock_program(program.uncal_files(), crds, program.all_reference_types(), place / "lock.json")
-        return place / lock_file(uncal.name.removesuffix("_uncal.fits"), pipeline)
+        crds = {"context": self.context, "path": str(self.cache), "server": "", "lock": None}
+        command = [sys.executable, "-c", _SELECT, json.dumps({"uncal": str(uncal), "crds": crds})]
+        subprocess.run(command, cwd=place, check=True, capture_output=True)
+        return place / f"{uncal.name.removesuffix('_uncal.fits')}_{pipeline}.json"
 
     def official(self, pipeline: str, file: Path, count: int, steps: dict | None = None) -> Measured:
         """Measure the official pipeline in its own environment."""
@@ -87,7 +93,7 @@ def write_association(folder: Path, cals: list[Path], name: str = "mosaic") -> P
     return path
 
 
-def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Measured, Measured]]:
+def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Measured, Measured | None]]:
     """Return ``(what, ours, official)`` of the imaging rows.
 
     Parameters
@@ -106,6 +112,12 @@ def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Me
     uncal = next((small.folder / "uncal").glob("*_uncal.fits"))
     row = small.ours("detector1", uncal, count), small.official("detector1", uncal, 1)
     out.append(("fixed cost of a job: detector1, 64 x 64", *row))
+    record, lock = small.out("ours") / "record.json", small.lock("detector1", uncal)
+    began = []
+    for _ in range(count):
+        small.ours("detector1", uncal, 1, "--lock", lock, "--record", record)
+        began.append(min(one["began"] for one in json.loads(record.read_text())["steps"] if one["status"] == "COMPLETE"))
+    out.append(("start of a job to its first step on data, as the workflow runs it", Measured(min(began), 0.0), None))
     case = Case(folder / "bench")
     if not (case.folder / "uncal").exists():
         simulate(case.folder, preset="bench")

@@ -20,6 +20,7 @@ import numpy as np
 import jwstsm
 from jwstsm import tables
 from jwstsm.core import scratch
+from jwstsm.core.progress import process_age
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import parse_header
 from jwstsm.products import Product, Ramp, read
@@ -49,7 +50,7 @@ class Run:
     save : callable or None
         Called as ``save(product, suffix)`` for a step with ``save_results``.
     records : list of dict
-        One per step: name, status, reason, seconds, peak memory [MB].
+        One per step: name, status, reason, seconds, peak memory [MB], and when it began [s since the process did].
     """
 
     steps: list[Step]
@@ -166,8 +167,10 @@ class Run:
             same["seconds"] += seconds
             same["peak_mb"] = round(peak)
         else:
+            began = max(0.0, process_age() - seconds)
             self.records.append(
                 {"name": one.name, "status": status, "reason": reason, "seconds": seconds, "peak_mb": round(peak)}
+                | {"began": round(began, 2)}
             )
         level = logging.DEBUG if reason == "switched off" else logging.INFO
         why = f": {reason}" if reason else ""
@@ -305,7 +308,7 @@ def run_steps(
     dict of str to Product
         By suffix.
     list of dict
-        A record per step: name, status, reason, seconds, peak_mb.
+        A record per step: name, status, reason, seconds, peak_mb, began.
 
     Raises
     ------

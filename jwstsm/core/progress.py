@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["told"]
+__all__ = ["process_age", "told"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,15 @@ def told(
             rest = (now - start) / done * (len(items) - done)
             log.info("%s: %d of %d, about %s to go", what, done, len(items), _span(rest))
         yield item
+
+
+def process_age() -> float:
+    """Return how long ago this process was started [s], the start of Python in it; 0 where the system does not say."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _span(seconds: float) -> str:
