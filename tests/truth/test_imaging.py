@@ -26,7 +26,7 @@ from jwstsm.sim.program import plan_exposures
 from jwstsm.sim.psf import encircled_energy
 from tests.photometry import star_ratios, stars_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def run(pipeline, file, out, selector):
