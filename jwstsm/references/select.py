@@ -62,6 +62,8 @@ class Selector:
         If the context's mappings are neither in the cache nor to be had.
     """
 
+    _path_in_use: Path | None = None
+
     def __init__(self, context: str, path: str | Path, server: str | None = DEFAULT_SERVER, offline: bool = False) -> None:
         if not str(context).endswith(".pmap"):
             raise ConfigError(f"config.yaml: crds: context is '{context}'; give a pinned context such as 'jwst_1464.pmap'")
@@ -77,10 +79,13 @@ class Selector:
         self._mapping = self._load()
 
     def _load(self):
-        from crds.core import heavy_client
+        from crds.core import heavy_client, utils
         from crds.core import log as crds_log
 
         crds_log.set_verbose(-3)
+        if Selector._path_in_use not in (None, self.path):
+            utils.clear_function_caches()  # the package remembers mappings by their names alone
+        Selector._path_in_use = self.path
         try:
             return heavy_client.get_symbolic_mapping(self.context, cached=True)
         except Exception as error:
