@@ -24,6 +24,10 @@ from jwstsm.workflow import (
 configfile: "config.yaml"
 
 
+# used with --software-deployment-method apptainer alone: an image made by the recipe in envs, beside config.yaml
+container: "jwstsm.sif"
+
+
 clear_stale_lock()
 note_running()
 program = open_program(config)
