@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 
 from jwstsm.errors import InputError
+from jwstsm.files import atomic
 from jwstsm.products.fitsio import read_wcs
 from jwstsm.products.names import split_name
 from jwstsm.wcs.pixmap import PixelMap
@@ -75,22 +76,21 @@ def write_masks(segments: Path, exposures: Sequence[Path], folder: Path, grow: i
     grow : int
         How far the sources are grown [pixel of the mosaic].
     """
+    mosaic_wcs = read_wcs(segments)
     with fits.open(segments) as hdus:
         if "SCI" not in hdus:
             raise InputError(f"{segments}: no segmentation map (extension SCI); give the segm product of a mosaic")
         sources = hdus["SCI"].data > 0
-    mosaic_wcs = read_wcs(segments)
-    folder.mkdir(parents=True, exist_ok=True)
     made = []
     for file in exposures:
         base, suffix = split_name(file)
         if suffix == "crf":  # a crf has the number of its association before the suffix
             base = split_name(base)[0]
-        shape = fits.getheader(file, "SCI")
-        background = project_sources(sources, mosaic_wcs, read_wcs(file), (shape["NAXIS2"], shape["NAXIS1"]), grow)
+        wcs = read_wcs(file)  # first: it says what is wrong with a file
+        header = fits.getheader(file, "SCI")
+        background = project_sources(sources, mosaic_wcs, wcs, (header["NAXIS2"], header["NAXIS1"]), grow)
         made.append(folder / f"{base}_mask.fits")
-        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(background.astype(np.uint8), name="SCI")]).writeto(
-            made[-1], overwrite=True
-        )
+        with atomic(made[-1]) as part:
+            fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(background.astype(np.uint8), name="SCI")]).writeto(part)
         log.info("%s: %.1f %% of the pixels are sources", made[-1], 100 * (1 - background.mean()))
     return made
