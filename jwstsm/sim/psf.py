@@ -10,7 +10,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import integrate, ndimage
 
 from jwstsm.core.compiled import njit
 
@@ -20,6 +20,8 @@ OVERSAMPLE = 5
 """Fine cells per pixel; odd, so that the star sits in the middle of a cell."""
 JITTER_ARCSEC = 0.007
 _SEGMENT_FLAT_M = 1.32
+_RADIUS_STEP = 0.04  # pixel
+_ANGLES = 360
 
 
 @dataclass(frozen=True)
@@ -159,19 +161,23 @@ def render_points(image: np.ndarray, spread: PointSpread, x, y, flux) -> None:
 
 
 def encircled_energy(spread: PointSpread, resampled: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Return radii [pixel] and the share of a star's light within them.
+    """Return radii [pixel] and the share of a star's light that aperture photometry finds within them.
 
-    The light is integrated over pixels once and, for ``resampled`` images, smoothed as drizzling with full-size
-    drops onto pixels of the same size does on average (two more boxes of one pixel).
+    Notes
+    -----
+    What smooths the light, on average over the places of a star in its pixel, are boxes of one pixel: its integration
+    over pixels, the sharing of the pixels at the rim of an aperture, and for ``resampled`` images two more, from
+    drizzling full-size drops onto pixels of the same size. The sum over the circle is taken in polar coordinates.
     """
-    light = spread.fine
-    for _ in range(3 if resampled else 1):
+    light = spread.fine * OVERSAMPLE**2
+    for _ in range(4 if resampled else 2):
         light = ndimage.uniform_filter(light, OVERSAMPLE, mode="constant")
-    half = (light.shape[0] - 1) / 2
-    grid = (np.arange(light.shape[0]) - half) / OVERSAMPLE
-    radius = np.hypot(*np.meshgrid(grid, grid)).ravel()
-    order = np.argsort(radius, kind="stable")
-    return radius[order], np.cumsum(light.ravel()[order])
+    radius = np.arange(0, spread.radius + 0.5, _RADIUS_STEP)
+    angle = (np.arange(_ANGLES) + 0.5) * (2 * np.pi / _ANGLES)
+    middle = (light.shape[0] - 1) / 2
+    places = [middle + OVERSAMPLE * np.outer(radius, wave) for wave in (np.sin(angle), np.cos(angle))]
+    profile = ndimage.map_coordinates(light, places, order=3, mode="constant").mean(axis=1)
+    return radius, integrate.cumulative_simpson(2 * np.pi * radius * profile, x=radius, initial=0)
 
 
 def full_width(spread: PointSpread) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from photutils.aperture import CircularAperture, aperture_photometry
 
 from jwstsm.sim import psf
 
@@ -45,16 +46,21 @@ def test_encircled_energy_grows_to_one_and_matches_aperture_sums(spread):
     radius, energy = psf.encircled_energy(spread, resampled=False)
     assert (np.diff(energy) >= 0).all()
     assert energy[-1] == pytest.approx(1, abs=1e-6)
+    x, y = 30 + (np.indices((8, 8)).reshape(2, -1) + 0.5) / 8 - 0.5
+    places = np.linspace(1.5, 8, 5)
     total = []
-    generator = np.random.default_rng(2)
-    for x, y in generator.uniform(29.5, 30.5, (40, 2)):
+    for star in zip(x, y, strict=True):
         image = np.zeros((61, 61))
-        psf.render_points(image, spread, [x], [y], [1.0])
-        fine = np.repeat(np.repeat(image, 10, 0), 10, 1) / 100
-        grid = (np.arange(610) + 0.5) / 10 - 0.5
-        total.append(fine[np.hypot(grid[None] - x, grid[:, None] - y) < 5].sum())
-    # smoothing by the pixel is what a table of pixel-integrated light already holds, up to its edge
-    assert np.mean(total) == pytest.approx(np.interp(5, radius, energy), abs=0.006)
+        psf.render_points(image, spread, star[:1], star[1:], [1.0])
+        total.append([aperture_photometry(image, CircularAperture(star, r))["aperture_sum"][0] for r in places])
+    np.testing.assert_allclose(np.mean(total, axis=0), np.interp(places, radius, energy), atol=0.001)
+
+
+def test_drizzling_widens_stars_by_two_more_pixels(spread):
+    """Second moments add up: a box of one pixel has a twelfth along each axis."""
+    (radius, wide), (_, narrow) = (psf.encircled_energy(spread, resampled=drizzled) for drizzled in (True, False))
+    shift = np.trapezoid(narrow - wide, radius**2)
+    assert shift == pytest.approx(2 * 2 / 12, rel=0.05)
 
 
 def test_resolution_follows_wavelength():
