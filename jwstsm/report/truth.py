@@ -1,5 +1,11 @@
 """A catalog against the sources that a simulated program was made of: completeness, purity, fluxes.
 
+Each kind of source is compared in the column that is meant for it: stars in the total flux (aperture and correction),
+galaxies in the isophotal flux, which is the light in the region above the detection limit and nothing beyond. The truth
+of that is the share of a galaxy's profile that lies in an ellipse as large as the region; the blur of the optics, which
+moves light out of it, is left out, so that galaxies seem a few percent too faint. The total flux of the catalog holds
+a fifth of a galaxy's light: its correction is that of a star.
+
 Real programs have no truth; the section then does not appear.
 """
 
@@ -23,6 +29,8 @@ _BRIGHT = 100  # sources that find this offset
 _BRIGHT_SNR = 20.0
 _AB_ZERO = 8.9  # magnitude of 1 Jy
 _SHOWN = 600  # points in the plot
+_TRUE = ("ra", "dec", "half_light_arcsec", "sersic", "axis_ratio")
+_FOUND = ("xcentroid", "ycentroid", "aper_total_flux", "aper_total_flux_err", "isophotal_flux", "isophotal_area")
 
 
 def truth_of(mosaic: str | Path) -> Path | None:
@@ -56,16 +64,17 @@ def compare_catalog(mosaic: Mosaic, catalog: str | Path, truth: str | Path) -> d
     dict or None
         ``purity`` (share of the catalog that is true), ``half_complete`` (AB magnitude to which half of the sources are
         found), ``flux_bias`` (median of measured over true flux minus 1, of stars of 20 times their error),
-        ``offset_mas`` (of the mosaic as a whole), ``rows`` (per magnitude: ``mag true found``, of stars ``bias scatter``)
-        and ``points`` (magnitude, flux ratio) by kind. None if the tables say nothing about this filter.
+        ``offset_mas`` (of the mosaic as a whole), ``rows`` (per magnitude: ``mag true found``, of stars ``bias scatter``,
+        of galaxies ``bias_galaxies`` of the isophotal flux and ``light_galaxies``, its share of all their light) and
+        ``points`` (magnitude, flux ratio) by kind. None if the tables say nothing about this filter.
     """
     true = None
     for optic in ("FILTER", "PUPIL", "INSTRUME"):  # the wide filters of NIRISS are in its pupil wheel, FGS has none
         flux = f"flux_{mosaic.key(optic, '')}"
-        true = read_columns(truth, ("ra", "dec", "half_light_arcsec", flux))
+        true = read_columns(truth, (*_TRUE, flux))
         if true:
             break
-    found = read_columns(catalog, ("xcentroid", "ycentroid", "aper_total_flux", "aper_total_flux_err"))
+    found = read_columns(catalog, _FOUND)
     if true is None or found is None or mosaic.wcs is None or not len(found["xcentroid"]):
         return None
     at = np.stack(mosaic.wcs.invert(true["ra"], true["dec"], with_bounding_box=False), axis=-1)
@@ -83,10 +92,12 @@ def compare_catalog(mosaic: Mosaic, catalog: str | Path, truth: str | Path) -> d
     partner = _match(at, light, here)
     matched = partner >= 0
     mag = _AB_ZERO - 2.5 * np.log10(np.maximum(light, 1e-30)) if len(light) else light
-    ratio = np.where(matched, found["aper_total_flux"][partner] / light, np.nan)
-    snr = found["aper_total_flux"][partner] / found["aper_total_flux_err"][partner]
-    good = matched & star & (snr > _BRIGHT_SNR) & np.isfinite(ratio)
-    rows = _by_magnitude(mag, matched, np.where(star, ratio, np.nan))
+    found = {name: values[partner] for name, values in found.items()}
+    held = _share_within(found["isophotal_area"] * pixel**2, *(true[name][inside] for name in _TRUE[2:]))
+    whole = np.where(matched, np.where(star, found["aper_total_flux"], found["isophotal_flux"]) / light, np.nan)
+    ratio = np.where(star, whole, whole / held)
+    good = matched & star & (found["aper_total_flux"] > _BRIGHT_SNR * found["aper_total_flux_err"]) & np.isfinite(ratio)
+    rows = _by_magnitude(mag, matched, star, ratio, whole)
     every = slice(None, None, max(1, int(matched.sum()) // _SHOWN))
     return {
         "purity": float(len(np.unique(partner[matched])) / len(here)),
@@ -99,6 +110,31 @@ def compare_catalog(mosaic: Mosaic, catalog: str | Path, truth: str | Path) -> d
             for name, own in (("stars", matched & star), ("galaxies", matched & ~star))
         },
     }
+
+
+def _share_within(area: np.ndarray, half_light: np.ndarray, sersic: np.ndarray, axis_ratio: np.ndarray) -> np.ndarray:
+    """Return the share of a galaxy's light in an ellipse of its shape and of this area; 1 for a star.
+
+    Parameters
+    ----------
+    area : ndarray, (n,)
+        Area [arcsec^2].
+    half_light : ndarray, (n,)
+        Half-light radius along the major axis [arcsec], 0 of a star.
+    sersic, axis_ratio : ndarray, (n,)
+        Index and minor over major axis of the profile.
+
+    Notes
+    -----
+    Incomplete gamma function of ``2 n`` at ``b (r / r_half)**(1 / n)`` (Graham & Driver 2005, PASA 22, 118).
+    """
+    from scipy.special import gammainc, gammaincinv
+
+    out = np.ones(len(area))
+    k = half_light > 0
+    n, radius = sersic[k], np.sqrt(area[k] / (np.pi * axis_ratio[k])) / half_light[k]
+    out[k] = gammainc(2 * n, gammaincinv(2 * n, 0.5) * radius ** (1 / n))
+    return out
 
 
 def _offset(true: np.ndarray, found: np.ndarray, reach: float) -> np.ndarray:
@@ -123,19 +159,35 @@ def _match(at: np.ndarray, light: np.ndarray, here: np.ndarray) -> np.ndarray:
     return partner
 
 
-def _by_magnitude(mag: np.ndarray, matched: np.ndarray, ratio: np.ndarray) -> list[dict[str, float]]:
-    """Return one row per magnitude: true sources, the share found, median and scatter of the flux ratios that are known."""
+def _by_magnitude(mag, matched, star, ratio, whole) -> list[dict[str, float]]:
+    """Return one row per magnitude: true sources, the share found, and what is known of the fluxes of both kinds."""
     out = []
     for low in range(*((int(np.floor(mag.min())), int(np.floor(mag.max())) + 1) if len(mag) else (0, 0))):
         own = (mag >= low) & (mag < low + 1)
         if not own.any():
             continue
-        values = ratio[own & matched & np.isfinite(ratio)]
-        middle = float(np.median(values)) if len(values) else math.nan
-        spread = 1.4826 * float(np.median(np.abs(values - middle))) if len(values) > 2 else math.nan
-        share = float(matched[own].mean())
-        out.append({"mag": low, "true": int(own.sum()), "found": share, "bias": middle - 1, "scatter": spread})
+        values = ratio[own & star]
+        middle = _median(values)
+        spread = 1.4826 * _median(np.abs(values - middle)) if np.isfinite(values).sum() > 2 else math.nan
+        galaxies = own & ~star
+        out.append(
+            {
+                "mag": low,
+                "true": int(own.sum()),
+                "found": float(matched[own].mean()),
+                "bias": middle - 1,
+                "scatter": spread,
+                "bias_galaxies": _median(ratio[galaxies]) - 1,
+                "light_galaxies": _median(whole[galaxies]),
+            }
+        )
     return out
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of the finite values, NaN without any."""
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else math.nan
 
 
 def _half(rows: list[dict[str, float]]) -> float:

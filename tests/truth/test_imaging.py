@@ -19,6 +19,7 @@ from jwstsm.products import read
 from jwstsm.references import References
 from jwstsm.references.select import Selector
 from jwstsm.references.types import reference_types
+from jwstsm.report.truth import compare_catalog
 from jwstsm.sim import simulate_program
 from jwstsm.sim.optics import filter_spread
 from jwstsm.sim.presets import PRESETS
@@ -146,6 +147,13 @@ def test_star_fluxes_and_positions_in_the_mosaic_come_back(program, plan):
     rms = 1.4826 * np.median(np.abs(offsets - middle), axis=0)
     assert (np.abs(middle) < 0.06).all(), middle
     assert (rms < 0.05).all(), rms
+
+
+def test_catalog_fluxes_of_stars_come_back(program):
+    """Total fluxes, from apertures of 70 % of the light and their correction, within 0.5 %."""
+    compared = compare_catalog(read(program["mosaic"]), program["cat"], program["folder"] / "truth" / "sources.ecsv")
+    assert abs(compared["flux_bias"]) < 0.005, compared["flux_bias"]
+    assert compared["purity"] > 0.9
 
 
 def test_cosmic_rays_are_found_and_few_good_groups_are_flagged(program):
