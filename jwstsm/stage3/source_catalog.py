@@ -246,7 +246,7 @@ def source_catalog(
     -----
     As in the official step, the total flux is that of a star: of simulated galaxies with half-light radii of 0.3 arcsec it
     holds a fifth (NIRCam, 2 um). Isophotal fluxes count what is above the detection limit, 83 % of the light of galaxies
-    of 19 mag and a third at 22 mag (89 % and 69 % in Kron apertures); of stars 82 to 94 %. Total fluxes of stars are right
+    of 19 mag and a third at 22 mag (88 % and 69 % in Kron apertures); of stars 82 to 94 %. Total fluxes of stars are right
     to 0.2 % where the aperture corrections hold for drizzled images and for circles that cut through pixels: corrections
     without the latter made them 1.2 to 1.4 % too small.
     """
