@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from jwstsm import staging
 from jwstsm.errors import JwstsmError
 
 __all__ = ["logged", "setup_logging"]
@@ -38,7 +39,8 @@ def logged(snakemake) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
     setup_logging(path)
     try:
-        yield
+        with staging.on_scratch(snakemake.resources.get("scratch")):
+            yield
     except JwstsmError as error:
         log.error("%s", error)
         sys.stderr.write(f"{snakemake.rule}: {error}\n")

@@ -4,5 +4,6 @@ from jwstsm.job import logged
 
 with logged(snakemake):
     from jwstsm.calibrate import calibrate_job
+    from jwstsm.staging import copies
 
-    calibrate_job("guider", snakemake.input.uncal, snakemake)
+    calibrate_job("guider", copies(snakemake.input.uncal), snakemake)

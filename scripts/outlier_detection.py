@@ -4,6 +4,7 @@ from jwstsm.job import logged
 
 with logged(snakemake):
     from jwstsm import gather
+    from jwstsm.staging import copies
 
-    context = gather.context_of(snakemake, [snakemake.input.cal])
-    gather.clean_exposure(context, snakemake.input.cal, snakemake.input.median, snakemake.output[0])
+    cal, median = copies([snakemake.input.cal, snakemake.input.median])
+    gather.clean_exposure(gather.context_of(snakemake, [cal]), cal, median, snakemake.output[0])

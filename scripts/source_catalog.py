@@ -4,6 +4,8 @@ from jwstsm.job import logged
 
 with logged(snakemake):
     from jwstsm import gather
+    from jwstsm.staging import copies
 
-    context = gather.context_of(snakemake, [snakemake.input.i2d])
-    gather.catalog_sources(context, snakemake.input.i2d, snakemake.output.catalog, snakemake.output.segments)
+    i2d = copies(snakemake.input.i2d)
+    context = gather.context_of(snakemake, [i2d])
+    gather.catalog_sources(context, i2d, snakemake.output.catalog, snakemake.output.segments)
