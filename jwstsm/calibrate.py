@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jwstsm import config, tables
+from jwstsm import config
 from jwstsm.core.compiled import set_threads
 from jwstsm.errors import InputError
 from jwstsm.files import atomic
@@ -153,14 +153,6 @@ def write_record(path: str | Path, pipeline: str, source: Path, records: list[di
     }
     with atomic(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def single_step_pipeline(name: str, header: Mapping[str, Any]) -> str:
-    """Return a pipeline that has a step, preferring one whose order for this header has it."""
-    having = [p for p in tables.sequences() if name in tables.sequence(p)]
-    if not having:
-        raise InputError(f"there is no step '{name}'")
-    return next((p for p in having if name in tables.sequence(p, header)), having[0])
 
 
 def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[str] = ()) -> None:

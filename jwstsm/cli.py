@@ -171,7 +171,7 @@ def _demo(arguments) -> None:
 
 
 def _run(arguments) -> None:
-    from jwstsm import calibrate, config, tables
+    from jwstsm import config, tables
     from jwstsm.headers import parse_header
 
     settings = config.load(arguments.config) if arguments.config else config.check({})
@@ -197,7 +197,7 @@ def _run(arguments) -> None:
         names = None
         if pipeline not in tables.sequences():
             step = pipeline
-            pipeline, names = calibrate.single_step_pipeline(step, header), [step]
+            pipeline, names = tables.pipeline_of(step, header), [step]
         steps = names or tables.sequence(pipeline, header)
         given = parse_options(arguments.rest, steps, names[0] if names else "")
         name = arguments.file.name.rpartition("_")[0]
@@ -205,9 +205,10 @@ def _run(arguments) -> None:
         if arguments.lock:
             chosen = {"lock": _checked_lock(arguments.lock, name)}
         else:
-            references, pars = _references(arguments, settings, pipeline, steps, header)
-            chosen = {"references": references, "pars": pars}
-        written = calibrate.calibrate_exposure(
+            chosen = _references(arguments, settings, pipeline, steps, header)
+        from jwstsm.calibrate import calibrate_exposure
+
+        written = calibrate_exposure(
             pipeline,
             arguments.file,
             arguments.output_dir,
@@ -277,22 +278,42 @@ def _selector(arguments, settings):
     return Selector(context, path, None if server and "serverless" in server else server)
 
 
-def _references(arguments, settings, pipeline: str, steps: Sequence[str], header):
-    """Select the references of one file, as the rule ``references`` does for a program."""
-    from jwstsm.config import merge, reference_types_of
-    from jwstsm.errors import ReferenceError_
-    from jwstsm.references.lock import lock_exposure
-    from jwstsm.references.reader import References
-    from jwstsm.references.types import reference_types
+def _references(arguments, settings, pipeline: str, steps: Sequence[str], header) -> dict:
+    """Select the references of one file, as the rule ``references`` does for a program.
 
-    selector = _selector(arguments, settings)
-    types = reference_types([(pipeline, steps)], {s: reference_types_of(s) for s in steps})
-    lock = lock_exposure(arguments.file.name, header, types, selector, sums=None)
-    if lock["problems"]:
-        raise ReferenceError_("; ".join(lock["problems"]))
+    The crds package takes as long to import as the compiler and the steps: another process does that meanwhile.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+
+    from jwstsm import tables
+    from jwstsm.config import merge
+    from jwstsm.step import load_step
+
+    other = ProcessPoolExecutor(1)
+    selection = other.submit(_lock, arguments, settings, pipeline, steps, header)
+    other.shutdown(wait=False)  # nothing more is asked of it
+    for step in steps:
+        load_step(tables.stage_of(pipeline, step), step)
+    importlib.import_module("jwstsm.calibrate")
+    lock = selection.result()
+    from jwstsm.references.reader import References
+
     paths = {kind: None if entry is None else entry["path"] for kind, entry in lock["files"].items()}
     pars = merge(lock["parameters"].get("", {}), lock["parameters"].get(pipeline, {}))
-    return References(paths, None, selector.context), pars
+    return {"references": References(paths, None, lock["context"]), "pars": pars}
+
+
+def _lock(arguments, settings, pipeline: str, steps: Sequence[str], header) -> dict:
+    from jwstsm.config import reference_types_of
+    from jwstsm.errors import ReferenceError_
+    from jwstsm.references.lock import lock_exposure
+    from jwstsm.references.types import reference_types
+
+    types = reference_types([(pipeline, steps)], {s: reference_types_of(s) for s in steps})
+    lock = lock_exposure(arguments.file.name, header, types, _selector(arguments, settings), sums=None)
+    if lock["problems"]:
+        raise ReferenceError_("; ".join(lock["problems"]))
+    return lock
 
 
 def _info(arguments) -> int:

@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 from jwstsm.errors import InputError
 from jwstsm.files import parse_yaml
 
-__all__ = ["ExposureType", "exposure_type", "is_tso", "matches", "pipeline_input", "sequence", "sequences", "stage_of"]
+__all__ = [
+    "ExposureType",
+    "exposure_type",
+    "is_tso",
+    "matches",
+    "pipeline_input",
+    "pipeline_of",
+    "sequence",
+    "sequences",
+    "stage_of",
+]
 
 
 class ExposureType(NamedTuple):
@@ -98,6 +108,14 @@ def stage_of(pipeline: str, step: str = "") -> str:
             if isinstance(entry, dict) and step in entry:
                 return entry[step].get("stage", whole["stage"])
     return whole["stage"]
+
+
+def pipeline_of(step: str, header: Mapping[str, Any]) -> str:
+    """Return a pipeline that has a step, preferring one whose order for this header has it."""
+    having = [pipeline for pipeline in sequences() if step in sequence(pipeline)]
+    if not having:
+        raise InputError(f"there is no step '{step}'")
+    return next((pipeline for pipeline in having if step in sequence(pipeline, header)), having[0])
 
 
 def sequence(pipeline: str, header: Mapping[str, Any] | None = None) -> list[str]:

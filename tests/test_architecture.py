@@ -16,7 +16,7 @@ PACKAGE = ROOT / "jwstsm"
 # room -> rooms of this package it may import at module level
 BASE = {"errors", "", "files", "step", "tables", "headers"}
 ALLOWED = {
-    "core": {"core", "errors"},
+    "core": {"core", "errors", "files"},
     "wcs": {"wcs", "core", "errors"},
     "products": {"products", "core", "wcs", "errors", "files"},
     "references": {"references", "products", "core", "wcs", "config"} | BASE,

@@ -11,8 +11,9 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-import yaml
 from astropy.io import fits
+
+from jwstsm.files import parse_yaml
 
 __all__ = ["apply_blended", "blend", "header_table", "rules"]
 
@@ -22,7 +23,7 @@ _BAD_WHEEL, _GOOD_WHEEL = "outside calibration tolerance", "within commanded tol
 @functools.cache
 def rules() -> dict:
     """Return the table of rules."""
-    return yaml.safe_load(resources.files("jwstsm.core").joinpath("blend_rules.yaml").read_text())
+    return parse_yaml(resources.files("jwstsm.core").joinpath("blend_rules.yaml").read_text())
 
 
 def _multi(values: Sequence) -> Any:

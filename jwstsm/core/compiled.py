@@ -7,6 +7,7 @@ Kernels import :func:`njit` and :data:`prange` from here. ``JWSTSM_NUMBA_CACHE=0
 
 from __future__ import annotations
 
+import functools
 import os
 
 # threads that wait for work sleep instead of spinning: several jobs on one machine take half the time
@@ -15,6 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numba
 import numba.np.linalg
 from numba import get_num_threads, prange
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 __all__ = ["get_num_threads", "njit", "prange", "set_threads"]
 
@@ -29,30 +32,45 @@ def _without_blas() -> None:
 numba.np.linalg.ensure_blas = _without_blas
 
 
-def njit(*args, parallel: bool = False, **kwargs):
+class _Kernels(FunctionCache):
+    """Compiled kernels on disk, loaded without the tables of all known functions that only the compiler needs.
+
+    Filling them takes a quarter of a second, the longest part of the start of a job. The compiler does so by itself
+    where a kernel is not on disk.
+    """
+
+    def load_overload(self, sig, target_context):
+        """Load the kernel for a signature; None if there is none."""
+        rtsys.initialize(target_context)  # what kernels allocate memory with
+        return self._load_overload(sig, target_context)
+
+
+def njit(function=None, *, parallel: bool = False, cache: bool = _CACHE, **switches):
     """Compile a kernel with the project's switches.
 
     Parameters
     ----------
-    *args
-        The function, when used as a bare decorator, or numba signatures.
+    function : callable, optional
+        When used as a bare decorator.
     parallel : bool
         Run ``prange`` loops on all threads. Loops must write disjoint rows, so that results do not
         depend on the number of threads.
-    **kwargs
+    cache : bool
+        Keep the compiled kernel on disk.
+    **switches
         Passed to :func:`numba.njit`.
 
     Returns
     -------
     callable
-        The compiled function, or the decorator when called with keywords only.
+        The kernel, or the decorator when called with switches only.
     """
-    kwargs.setdefault("cache", _CACHE)
-    kwargs.setdefault("nogil", True)
-    kwargs.setdefault("error_model", "numpy")
-    if len(args) == 1 and callable(args[0]):
-        return numba.njit(parallel=parallel, **kwargs)(args[0])
-    return numba.njit(*args, parallel=parallel, **kwargs)
+    if function is None:
+        return functools.partial(njit, parallel=parallel, cache=cache, **switches)
+    kernel = numba.njit(parallel=parallel, **{"nogil": True, "error_model": "numpy", **switches})(function)
+    if cache and not numba.config.DISABLE_JIT:
+        kernel._cache = _Kernels(function)  # as enable_caching() does, but for the class
+    return kernel
 
 
 def set_threads(count: int | None) -> int:

@@ -136,7 +136,7 @@ def translate(array: np.ndarray, dq_def) -> np.ndarray:
     rows = [(int(r["VALUE"]), str(r["NAME"]).strip()) for r in dq_def]
     if all(n in FLAGS and FLAGS[n].value == v for v, n in rows):
         mask = np.uint32(sum({v for v, _ in rows}) & 0xFFFFFFFF)
-        return array.astype(np.uint32) & mask
+        return np.bitwise_and(array.astype(np.uint32, copy=False), mask)
     # astype keeps the bit pattern of planes that are stored as signed integers
     source = array.astype(np.uint32)
     present = int(np.bitwise_or.reduce(source, axis=None)) if source.size else 0

@@ -35,7 +35,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")  # the first one gives the weights
-_TILE_BYTES = 48_000_000
+_TILE_BYTES = 12_000_000  # stays in the cache, and in memory that is used again
 _SMALLEST_TILE = 64
 _MAPPED_BYTES = 200_000_000  # output arrays larger than this go to scratch files
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from jwstsm import tables
-from jwstsm.calibrate import single_step_pipeline
 from jwstsm.step import load_step
 
 GUIDE_STARS = ["FGS_ID-IMAGE", "FGS_ID-STACK", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE"]
@@ -25,7 +24,7 @@ def test_a_step_at_home_in_another_room_is_found_there():
 
 
 def test_a_single_flat_of_a_science_image_is_that_of_image2():
-    assert single_step_pipeline("flat_field", {"EXP_TYPE": "NRC_IMAGE"}) == "image2"
+    assert tables.pipeline_of("flat_field", {"EXP_TYPE": "NRC_IMAGE"}) == "image2"
 
 
 def test_darks_are_corrected_but_not_fitted():
