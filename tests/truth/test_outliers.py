@@ -122,9 +122,9 @@ def measure(observed: SimpleNamespace, snr: str = "5.0 4.0", scale: str = "1.2 0
     )
 
 
-def best(name: str) -> dict:
-    """Return what the preset sets for a filter."""
-    above = preset_options("best", {"TSO": "False"} | FILTERS[name][-1], "image3")[1]
+def best(name: str, number: int = 4) -> dict:
+    """Return what the preset sets for a filter and a number of dithers."""
+    above = preset_options("best", {"TSO": "False", "NUMDTHPT": number} | FILTERS[name][-1], "image3")[1]
     return above.get("outlier_detection", {})
 
 
@@ -148,6 +148,16 @@ def test_cores_of_undersampled_stars_stay_and_cosmic_rays_go(name, left):
     assert ours.found_dark[-1] > 0.96
     assert ours.found[-1] > official.found[-1] - 0.07
     assert ours.false < 5e-5
+
+
+def test_two_dithers_keep_the_official_limits():
+    """Their median holds half of a hit, so that limits with more gradient find fewer than half of the hits."""
+    observed = observe("NIRISS F150W", 2)
+    assert best("NIRISS F150W", 2) == {}
+    assert best("NIRISS F150W", 12) == best("NIRISS F150W", 3) == best("NIRISS F150W") != {}
+    found = [measure(observed, **options).found[-1] for options in ({}, best("NIRISS F150W"))]
+    assert found[0] > 0.9
+    assert found[1] < 0.6
 
 
 def test_well_sampled_filters_keep_the_official_limits():
