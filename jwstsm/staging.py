@@ -42,7 +42,19 @@ class _Scratch:
         self._named = False
 
     def open(self) -> Path:
-        """Return the folder, made and locked."""
+        """Return the folder, made and locked.
+
+        Raises
+        ------
+        OSError
+            If that is not possible.
+        """
+        if self.folder is not None:
+            return self.folder
+        if "$" in str(self.place) or not self.place.is_absolute():
+            raise OSError("no absolute path, or a variable in it is not set on this computer")
+        self.place.mkdir(exist_ok=True)
+        _remove_abandoned(self.place)
         while self.folder is None:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.place))
             self._handle = os.open(folder, os.O_RDONLY)
@@ -50,8 +62,8 @@ class _Scratch:
                 self.folder = folder
             else:  # another job cleaned up between the two lines
                 os.close(self._handle)
-            if self.folder and _VARIABLE not in os.environ:
-                os.environ[_VARIABLE], self._named = str(self.place), True
+        if _VARIABLE not in os.environ:
+            os.environ[_VARIABLE], self._named = str(self.place), True
         return self.folder
 
     def new(self, name: str) -> Path:
@@ -80,7 +92,8 @@ def on_scratch(place: str | None) -> Iterator[None]:
     Parameters
     ----------
     place : str or None
-        Folder on a disk of the node, ``$VARIABLES`` and ``~`` are filled in; None or empty: nothing is copied.
+        Folder on a disk of the node, made if only its last part is missing; ``$VARIABLES`` and ``~`` are filled in. None or
+        empty: nothing is copied.
     """
     global _current
     if not place:
@@ -114,7 +127,7 @@ def copies(paths: str | Path | Iterable[str | Path]) -> Path | list[Path]:
         return originals
     made: list[Path] = []
     try:
-        _remove_abandoned(_current.place)
+        _current.open()
         sizes = [path.stat().st_size for path in originals]
         free = shutil.disk_usage(_current.place).free
         if free < _ROOM * sum(sizes):

@@ -1,4 +1,4 @@
-"""A small program through a real SLURM, with a job cancelled and the controller killed in the middle."""
+"""A small program through a real SLURM, on scratch copies, with a job cancelled and the controller killed in the middle."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def wait_for(condition, seconds: float, process: subprocess.Popen) -> None:
 
 
 def test_a_program_survives_a_cancelled_job_and_a_dead_controller(cluster, tmp_path):
-    """Both disturbances cost time only: every product is made, with the bits of an undisturbed local run."""
+    """Both disturbances cost time only: every product is made, with the bits of an undisturbed local run without scratch.
+
+    What the cancelled job had copied to the node's disk is removed by those that follow it. The folder there is named by a
+    variable that only the jobs have.
+    """
     undisturbed = program(tmp_path / "local")
     done = snakemake(undisturbed)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -56,7 +60,13 @@ def test_a_program_survives_a_cancelled_job_and_a_dead_controller(cluster, tmp_p
         (folder / name).symlink_to(undisturbed / name)
     for name in ("config.yaml", "Snakefile"):
         (folder / name).write_text((undisturbed / name).read_text())
-    (folder / "profiles").symlink_to(undisturbed / "profiles")
+    profile = folder / "profiles" / "slurm" / "config.yaml"
+    profile.parent.mkdir(parents=True)
+    scratch = tmp_path / "node-jwstsm"
+    text = (undisturbed / "profiles" / "slurm" / "config.yaml").read_text()
+    line = "# scratch: /scratch/$USER"
+    assert line in text
+    profile.write_text(text.replace(line, f"scratch: {tmp_path}/node-$SLURM_CLUSTER_NAME"))
     environment = {**cluster.env, "PATH": f"{BIN}:{cluster.env['PATH']}"}
     log = tmp_path / "snakemake.log"
     with log.open("w") as out:
@@ -66,7 +76,7 @@ def test_a_program_survives_a_cancelled_job_and_a_dead_controller(cluster, tmp_p
         try:
             running = ["squeue", "-h", "-t", "RUNNING", "-o", "%A"]
             wait_for(lambda: (folder / "asn" / "index.json").exists(), 120, process)
-            wait_for(lambda: cluster.command(*running).strip(), 120, process)
+            wait_for(lambda: any(scratch.glob("*/*/*_uncal.fits")) and cluster.command(*running).strip(), 120, process)
             cancelled = cluster.command(*running).split()[0]
             cluster.command("scancel", cancelled)
             wait_for(lambda: any(folder.glob("stage2/*_cal.fits")), 400, process)
@@ -80,3 +90,7 @@ def test_a_program_survives_a_cancelled_job_and_a_dead_controller(cluster, tmp_p
     assert "Trying to restart job" in text, text[-3000:]
     assert science(folder) == science(undisturbed)
     assert not list(folder.rglob("*.part"))
+    assert not list(scratch.iterdir())
+    logs = [path.read_text() for path in (folder / "logs" / "detector1").glob("*.log")]
+    assert logs
+    assert all(f"copied to {scratch}" in text for text in logs)

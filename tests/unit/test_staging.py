@@ -93,9 +93,9 @@ def test_a_job_that_copied_nothing_writes_as_without_scratch(place, tmp_path):
             part.write_text("{}")
 
 
-@pytest.mark.parametrize("fault", ["full", "absent", "fills"])
+@pytest.mark.parametrize("fault", ["full", "absent", "unset", "fills"])
 def test_without_room_inputs_are_read_where_they_are(source, place, monkeypatch, caplog, fault):
-    where = place / "absent" if fault == "absent" else place
+    where = {"absent": place / "not" / "there", "unset": place / "$NO_SUCH_VARIABLE"}.get(fault, place)
     if fault == "full":
         usage = namedtuple("usage", "total used free")
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 9, 1))
