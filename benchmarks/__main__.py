@@ -10,7 +10,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks import associations, imaging, planning, stage1
+from benchmarks import associations, imaging, long, planning, stage1
 from benchmarks.measure import Measured
 
 
@@ -48,6 +48,7 @@ def main() -> int:
     rows += planning.rows(folder)
     if arguments.all:
         rows += imaging.hundred(folder)
+        rows += long.rows(folder, simulate_program)
         rows += associations.rows(folder, arguments.runs)
     text = f"{date.today()}, {os.cpu_count()} cores, {platform.machine()}\n\n{table(rows)}\n"
     results = Path(__file__).parent / "results"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from benchmarks.imaging import Case
 from benchmarks.measure import Measured
 
-__all__ = ["CASES", "rows"]
+__all__ = ["CASES", "MIRI_SERIES", "rows", "step_options"]
 
 
 class Row(NamedTuple):
@@ -36,15 +36,20 @@ class Row(NamedTuple):
 
 # operations run emicorr and leave refpix out; both are said here, because the simulated context has no such parameter file
 _MIRI = {"emicorr": {"skip": False}, "refpix": {"skip": True}}
-_MIRI_SERIES = _MIRI | {"lastframe": {"skip": False}, "rscd": {"skip": False}}
+MIRI_SERIES = _MIRI | {"lastframe": {"skip": False}, "rscd": {"skip": False}}
 
 CASES = (
     Row("detector1, MIRI imager, 1032 x 1024 x 30 groups", "miri_bench", {}, _MIRI),
     Row("detector1, MIRI imager, 30 groups, showers", "miri_bench", {}, _MIRI | {"jump": {"find_showers": True}}),
-    Row("detector1, MIRI prism series, 100 integrations of 12 groups", "miri_prism", {"nints": 100}, _MIRI_SERIES),
+    Row("detector1, MIRI prism series, 100 integrations of 12 groups", "miri_prism", {"nints": 100}, MIRI_SERIES),
     Row("detector1, NIRSpec IRS2, 3200 x 2048 x 10 groups", "nirspec_bench", {}, {}),
     Row("detector1, NIRSpec SUB512 series, 100 integrations of 10 groups", "nirspec_series", {}, {}),
 )
+
+
+def step_options(steps: dict) -> list[str]:
+    """Return the arguments of the command line for ``{step: {parameter: value}}``."""
+    return [word for step, values in steps.items() for n, v in values.items() for word in (f"--{step}.{n}", json.dumps(v))]
 
 
 def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Measured, Measured]]:
@@ -65,10 +70,6 @@ def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Me
         if not (case.folder / "uncal").exists():
             simulate(case.folder, preset=row.preset, **row.changes)
         uncal = sorted((case.folder / "uncal").glob("*_uncal.fits"))[0]
-        options = []
-        for step, values in row.steps.items():
-            for name, value in values.items():
-                options += [f"--{step}.{name}", json.dumps(value)]
-        ours = case.ours("detector1", uncal, count, *options)
+        ours = case.ours("detector1", uncal, count, *step_options(row.steps))
         out.append((row.what, ours, case.official("detector1", uncal, 1, row.steps)))
     return out

@@ -35,6 +35,8 @@ __all__ = ["Run", "run_steps", "save_products"]
 
 log = logging.getLogger(__name__)
 
+_NEEDED = 1.9  # memory for everything, where 1 is the limit for a single array: 800 of the 950 MB that a process may take
+
 
 @dataclasses.dataclass
 class Run:
@@ -66,10 +68,11 @@ class Run:
         if isinstance(source, Product):
             self.references.window = self.references.window or Window.of(source.readout)
             return self._walk({source.suffix: source}, self.steps)
-        header = parse_header(source)
-        if self._streams(self.steps[0]) and not _fits_in_memory(header):
-            return self._walk_large(Path(source), int(header["NAXIS4"]))
-        product = read(source)
+        shape = _ramp_shape(parse_header(source))
+        fits = _fits_in_memory(shape)
+        if self._streams(self.steps[0]) and shape[0] > 1 and not fits:
+            return self._walk_large(Path(source), shape[0])
+        product = read(source, mapped=not fits)
         self.references.window = self.references.window or Window.of(product.readout)
         return self._walk({product.suffix: product}, self.steps)
 
@@ -228,6 +231,8 @@ class Run:
             whole.release()
             log.info("%s integrations %d to %d of %d", whole.name, first + 1, last, nints)
             del block, made  # before the next one is read
+        scratch.filled(whole.data)
+        scratch.filled(whole.groupdq)
         self.save = save
         if self._saves(steps[-1]):
             self.save(whole, steps[-1].name)
@@ -236,15 +241,13 @@ class Run:
 
 def _blocks(source: Path | Ramp, nints: int) -> Iterator[Ramp]:
     """Yield blocks of integrations that fit in memory: read from a file, or views of a ramp in scratch."""
-    if isinstance(source, Path):
-        shape = [int(parse_header(source)[f"NAXIS{i}"]) for i in (1, 2, 3)]
-    else:
-        shape = source.data.shape[1:]
+    shape = _ramp_shape(parse_header(source))[1:] if isinstance(source, Path) else source.data.shape[1:]
     size = max(1, scratch.in_memory_limit() // 2 // (5 * math.prod(shape)))
+    mapped = not _fits_in_memory((size, *shape))
     for first in range(0, nints, size):
         last = min(nints, first + size)
         if isinstance(source, Path):
-            yield read(source, (first, last))
+            yield read(source, (first, last), mapped)
             continue
         yield dataclasses.replace(
             source,
@@ -261,12 +264,12 @@ def _whole_like(block: Ramp, nints: int, source: Path | Ramp | None) -> Ramp:
     """Return a ramp of ``nints`` integrations with the headers of a processed block, over the source's arrays if any."""
     shape = (nints, *block.data.shape[1:])
     kept = isinstance(source, Ramp)
+    small = scratch.in_memory_limit() // 4
     zeros = None if block.zeroframe is None else (nints, *shape[2:])
-    small = scratch.in_memory_limit() // 4  # flags lie where the data lie
     return dataclasses.replace(
         block,
-        data=source.data if kept else scratch.allocate(shape, np.float32),
-        groupdq=source.groupdq if kept else scratch.allocate(shape, np.uint8, small),
+        data=source.data if kept else scratch.allocate(shape, np.float32, 0),
+        groupdq=source.groupdq if kept else scratch.allocate(shape, np.uint8, 0),
         pixeldq=block.pixeldq.copy(),
         zeroframe=source.zeroframe if kept else zeros and scratch.allocate(zeros, np.float32, small),
         refout=None,
@@ -274,9 +277,19 @@ def _whole_like(block: Ramp, nints: int, source: Path | Ramp | None) -> Ramp:
     )
 
 
-def _fits_in_memory(header: Mapping) -> bool:
-    shape = [int(header.get(f"NAXIS{i}", 1)) for i in range(1, 5)]
-    return shape[3] <= 1 or 4 * math.prod(shape) <= scratch.in_memory_limit()
+def _ramp_shape(header: Mapping) -> tuple[int, ...]:
+    """Return ``(nints, ngroups, ny, nx)`` as the header of the first image says."""
+    return tuple(int(header.get(f"NAXIS{i}", 1)) for i in (4, 3, 2, 1))
+
+
+def _fits_in_memory(shape: tuple[int, ...]) -> bool:
+    """Whether a ramp of a shape (nints, ngroups, ny, nx) is held in memory, beside all that its steps need."""
+    pixels = math.prod(shape[2:])
+    planes = shape[0] * pixels
+    samples = planes * shape[1]
+    # data and group flags, results per integration, references and results per pixel: as measured
+    needed = 5 * samples + 20 * planes + 45 * pixels
+    return max(4 * samples, needed / _NEEDED) <= scratch.in_memory_limit()
 
 
 def run_steps(

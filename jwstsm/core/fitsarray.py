@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Callable
 
 import numpy as np
+
+from jwstsm.core import scratch
 
 __all__ = ["read_image"]
 
@@ -19,7 +22,7 @@ _CHUNK = 32_000_000  # bytes of the mapped file that are touched at a time
 _PIECE = 500_000  # bytes of it that are converted at a time: all steps of that stay in the cache
 
 
-def read_image(hdu, dtype=None, where: tuple = ()) -> np.ndarray:
+def read_image(hdu, dtype=None, where: tuple = (), allocate: Callable = np.empty) -> np.ndarray:
     """Return (a part of) the array of an image HDU as a new native C-contiguous array.
 
     Parameters
@@ -30,6 +33,8 @@ def read_image(hdu, dtype=None, where: tuple = ()) -> np.ndarray:
         Type to return; default the stored one, unsigned where ``BZERO`` says so.
     where : tuple of slices
         Part to read; what is left out is not touched.
+    allocate : callable
+        Makes the array from its shape and type; it may be on a scratch file.
 
     Returns
     -------
@@ -64,16 +69,16 @@ def read_image(hdu, dtype=None, where: tuple = ()) -> np.ndarray:
         # mapping must begin at a page; numpy takes care of the rest
         raw = np.memmap(file, stored if not flip else ">" + flip, "r", info["datLoc"], shape)
     part = raw[where] if where else raw
-    return _convert(part, out_type, flip)
+    return _convert(part, out_type, flip, allocate)
 
 
 def _is_compressed(info) -> bool:
     return getattr(info["file"], "compression", None) not in (None, "")
 
 
-def _convert(part: np.ndarray, out_type: np.dtype, flip: str | None) -> np.ndarray:
+def _convert(part: np.ndarray, out_type: np.dtype, flip: str | None, allocate: Callable) -> np.ndarray:
     """Copy a mapped part to memory in pieces, so that file pages and memory are never both held whole."""
-    out = np.empty(part.shape, out_type)
+    out = allocate(part.shape, out_type)
     if part.ndim == 0 or part.shape[0] == 0:
         return out
     top = {"u2": np.uint16(1 << 15), "u4": np.uint32(1 << 31)}.get(flip)
@@ -90,8 +95,10 @@ def _convert(part: np.ndarray, out_type: np.dtype, flip: str | None) -> np.ndarr
         target[start : start + step] = piece
         if touched >= _CHUNK:
             _drop_pages(part)
+            scratch.release(out)
             touched = 0
     _drop_pages(part)
+    scratch.filled(out)
     return out
 
 

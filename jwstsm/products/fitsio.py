@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from jwstsm.core import scratch
 from jwstsm.core.fitsarray import read_image
 from jwstsm.errors import InputError
 from jwstsm.files import atomic, parse_yaml
@@ -86,7 +87,7 @@ def _opened(path: Path):
         raise InputError(f"{path.name}: cannot be read as FITS ({error}); download or make it again") from error
 
 
-def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model.Product:
+def read(path: str | Path, integrations: tuple[int, int] | None = None, mapped: bool = False) -> model.Product:
     """Read a product.
 
     Parameters
@@ -95,6 +96,8 @@ def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model
         A file with a known suffix (see ``layouts.yaml``), or whose ``DATAMODL`` says what it is.
     integrations : (int, int), optional
         Of a ramp, read only integrations ``first`` to ``last - 1`` (0-based).
+    mapped : bool
+        Put the data and the group flags of a ramp on scratch files.
 
     Returns
     -------
@@ -124,14 +127,14 @@ def read(path: str | Path, integrations: tuple[int, int] | None = None) -> model
             elif entry is None:
                 product.others.append(hdu.copy())
             else:
-                _read_hdu(product, hdu, entry, suffix, integrations)
+                _read_hdu(product, hdu, entry, suffix, integrations, mapped)
     if isinstance(product, model.Ramp):
         product.first_integration = integrations[0] if integrations else 0
-        _complete_ramp(product)
+        _complete_ramp(product, mapped)
     return product
 
 
-def _read_hdu(product, hdu, entry, suffix: str, integrations) -> None:
+def _read_hdu(product, hdu, entry, suffix: str, integrations, mapped: bool) -> None:
     attribute, dtype, _ = entry
     product.headers[hdu.name] = _clean(hdu.header)
     if dtype == "table":
@@ -141,10 +144,14 @@ def _read_hdu(product, hdu, entry, suffix: str, integrations) -> None:
         dtype = "float32"  # what stage 1 works in
     per_integration = attribute in ("data", "groupdq", "zeroframe", "refout") and isinstance(product, model.Ramp)
     where = (slice(*integrations),) if integrations and per_integration else ()
-    setattr(product, attribute, read_image(hdu, dtype, where))
+    setattr(product, attribute, read_image(hdu, dtype, where, _on_scratch if mapped and per_integration else np.empty))
 
 
-def _complete_ramp(ramp: model.Ramp) -> None:
+def _on_scratch(shape: tuple[int, ...], dtype) -> np.ndarray:
+    return scratch.allocate(shape, dtype, 0)
+
+
+def _complete_ramp(ramp: model.Ramp, mapped: bool) -> None:
     """Give a raw ramp empty DQ planes and check that its array fits the header."""
     if ramp.data.ndim != 4:
         raise InputError(f"{ramp.name}: SCI has {ramp.data.ndim} axes, a ramp has 4 (nints, ngroups, ny, nx)")
@@ -155,7 +162,7 @@ def _complete_ramp(ramp: model.Ramp) -> None:
             "the file is damaged, download it again"
         )
     if ramp.groupdq is None:
-        ramp.groupdq = np.zeros(ramp.data.shape, np.uint8)
+        ramp.groupdq = (_on_scratch if mapped else np.zeros)(ramp.data.shape, np.uint8)
     if ramp.pixeldq is None:
         ramp.pixeldq = np.zeros(ramp.data.shape[2:], np.uint32)
 

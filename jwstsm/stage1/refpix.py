@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from jwstsm.core import dq
+from jwstsm.core import dq, scratch
 from jwstsm.core.detector import DetectorWindow, FullDetector, full_detector
 from jwstsm.products import Ramp
 from jwstsm.references import References
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 # windows without reference pixels whose first and last columns are dark enough to stand in for them
 _EDGELESS_SUBARRAYS = frozenset({"SUB32", "SUB512", "SUB512S"})
 _EDGELESS_WIDTH = 4
+
+_PIECE = 1 << 26  # bytes of planes on a scratch file that are corrected at a time
 
 
 @step("S_REFPIX", references=["refpix", "sirskernel"], scope="integration")
@@ -162,7 +164,7 @@ def _correct_by_border(ramp: Ramp, full: FullDetector, options: BorderOptions) -
     flags = ramp.pixeldq
     if readout.subarray in _EDGELESS_SUBARRAYS and not whole:
         flags = _declare_edges(flags)
-    stacks = [(ramp.data.reshape(-1, ny, nx), False)]
+    stacks = [(planes, False) for planes in _pieces(ramp.data.reshape(-1, ny, nx))]
     if ramp.zeroframe is not None:
         stacks.append((ramp.zeroframe, True))
     for planes, keep_zeros in stacks:
@@ -172,9 +174,17 @@ def _correct_by_border(ramp: Ramp, full: FullDetector, options: BorderOptions) -
             done = correct_border_inplace(planes, flags, window, options, keep_zeros=keep_zeros)
         else:
             done = correct_flagged_inplace(planes, flags, window, options, keep_zeros=keep_zeros)
+        ramp.release()
         if not done:
             return Skipped(ramp, "no usable reference pixels")
     return ramp
+
+
+def _pieces(planes: np.ndarray) -> list[np.ndarray]:
+    """Cut planes of a scratch file into pieces: taking the side columns of a plane maps all of it."""
+    if not scratch.is_mapped(planes):
+        return [planes]
+    return np.array_split(planes, max(1, min(len(planes), planes.nbytes // _PIECE)))
 
 
 def _declare_edges(pixeldq: np.ndarray) -> np.ndarray:
