@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jwstsm
+from jwstsm.core import kernel_cache
 
 __all__ = ["compile_half", "compile_kernels", "ensure_kernels"]
 
@@ -32,6 +33,7 @@ HALVES = ("exposures", "mosaics")
 
 def ensure_kernels() -> None:
     """Compile the kernels if that has not been done with this installation; wait if another process is at it."""
+    kernel_cache.settle()
     marker = _marker()
     if marker.exists() or os.environ.get("JWSTSM_NUMBA_CACHE") == "0":
         return

@@ -5,13 +5,18 @@ Kernels import :func:`njit` and :data:`prange` from here. ``JWSTSM_NUMBA_CACHE=0
 ``fastmath`` stays off: NaN has a meaning in nearly every array of this package.
 """
 
+# ruff: noqa: E402 (numba reads the environment when it is imported)
+
 from __future__ import annotations
 
 import functools
 import os
 
+from jwstsm.core import kernel_cache
+
 # threads that wait for work sleep instead of spinning: several jobs on one machine take half the time
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+kernel_cache.settle()
 
 import numba
 import numba.np.linalg
