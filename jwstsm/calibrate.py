@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jwstsm import config
-from jwstsm.core.compiled import set_threads
 from jwstsm.errors import InputError
 from jwstsm.files import atomic
 from jwstsm.headers import parse_header
-from jwstsm.pipeline import run_steps
+from jwstsm.pipeline import read_ahead, run_steps
 from jwstsm.products import Product
 from jwstsm.products.fitsio import write
 from jwstsm.products.names import split_name
@@ -38,8 +37,7 @@ def calibrate_exposure(
     outputs: Mapping[str, str | Path] | str | Path,
     *,
     lock: str | Path | None = None,
-    references: References | None = None,
-    pars: Mapping[str, Mapping] | None = None,
+    references: References | Callable[[], tuple[References, Mapping[str, Mapping]]] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     preset: str = "official",
     names: Sequence[str] | None = None,
@@ -57,7 +55,9 @@ def calibrate_exposure(
     outputs : mapping of suffix to path, or folder
         Where the products go. A product that was not made although it is named is an error.
     lock : path, optional
-        ``references/<exposure>_<pipeline>.json``; or give ``references`` (and ``pars``) directly.
+        ``references/<exposure>_<pipeline>.json``; or give ``references``.
+    references : References or callable, optional
+        A callable is called while the exposure is read, and returns the references and what their ``pars-*`` files set.
     options : mapping, optional
         ``{step: {parameter: value}}`` of the user.
     preset : str
@@ -80,17 +80,19 @@ def calibrate_exposure(
     """
     start = time.time()
     source = Path(source)
-    set_threads(threads)
+    header = parse_header(source)
+    reading = read_ahead(source, header)
     given = options or {}
     windows = given.get("persistence", {}).get("persistence_array_file")
     inputs = Inputs([source, *(given.get("bkg_subtract", {}).get("bkg_list") or []), *([windows] if windows else [])])
-    content: dict[str, Any] = {}
-    header = parse_header(source)
+    content, pars = {}, {}
     if references is None:
         references, content = load_lock(lock)
         by_pipeline = content.get("parameters", {})
         pars = config.merge(by_pipeline.get("", {}), by_pipeline.get(pipeline, {}))
     else:
+        if callable(references):
+            references, pars = references()
         for path in filter(None, references.paths().values()):
             checksum_later(path)  # no lock says it; the products will
     resolved = config.resolve(pipeline, header, preset=preset, pars=pars, options=options)
@@ -105,7 +107,9 @@ def calibrate_exposure(
         layout = product.suffix if product.suffix != "uncal" else "ramp"
         write(product, place / f"{base}_{suffix}.fits", layout)
 
-    products, records = run_steps(pipeline, source, references, resolved, names=names, save=save)
+    products, records = run_steps(
+        pipeline, source, references, resolved, names=names, save=save, threads=threads, reading=reading
+    )
     _add_run(products, pipeline, preset, inputs, references, content.get("files", {}))
     if names and folder is not None:
         products = {_step_suffix(names, suffix, products): product for suffix, product in products.items()}

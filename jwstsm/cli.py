@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jwstsm
@@ -205,7 +205,7 @@ def _run(arguments) -> None:
         if arguments.lock:
             chosen = {"lock": _checked_lock(arguments.lock, name)}
         else:
-            chosen = _references(arguments, settings, pipeline, steps, header)
+            chosen = {"references": _references(arguments, settings, pipeline, steps, header)}
         from jwstsm.calibrate import calibrate_exposure
 
         written = calibrate_exposure(
@@ -278,8 +278,8 @@ def _selector(arguments, settings):
     return Selector(context, path, None if server and "serverless" in server else server)
 
 
-def _references(arguments, settings, pipeline: str, steps: Sequence[str], header) -> dict:
-    """Select the references of one file, as the rule ``references`` does for a program.
+def _references(arguments, settings, pipeline: str, steps: Sequence[str], header) -> Callable:
+    """Start to select the references of one file, as the rule ``references`` does for a program; return what waits.
 
     The crds package takes as long to import as the compiler and the steps: another process does that meanwhile.
     """
@@ -292,15 +292,18 @@ def _references(arguments, settings, pipeline: str, steps: Sequence[str], header
     other = ProcessPoolExecutor(1)
     selection = other.submit(_lock, arguments, settings, pipeline, steps, header)
     other.shutdown(wait=False)  # nothing more is asked of it
-    for step in steps:
-        load_step(tables.stage_of(pipeline, step), step)
-    importlib.import_module("jwstsm.calibrate")
-    lock = selection.result()
-    from jwstsm.references.reader import References
 
-    paths = {kind: None if entry is None else entry["path"] for kind, entry in lock["files"].items()}
-    pars = merge(lock["parameters"].get("", {}), lock["parameters"].get(pipeline, {}))
-    return {"references": References(paths, None, lock["context"]), "pars": pars}
+    def wait():
+        from jwstsm.references.reader import References
+
+        for step in steps:
+            load_step(tables.stage_of(pipeline, step), step)
+        lock = selection.result()
+        paths = {kind: None if entry is None else entry["path"] for kind, entry in lock["files"].items()}
+        pars = merge(lock["parameters"].get("", {}), lock["parameters"].get(pipeline, {}))
+        return References(paths, None, lock["context"]), pars
+
+    return wait
 
 
 def _lock(arguments, settings, pipeline: str, steps: Sequence[str], header) -> dict:

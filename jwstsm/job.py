@@ -29,6 +29,7 @@ def setup_logging(path: str | Path | None = None, level: int = logging.INFO) -> 
     log.setLevel(level)
     logging.captureWarnings(True)
     warnings.simplefilter("once")
+    warnings.filterwarnings("ignore", "File may have been truncated")  # an error of ours says it, and what to do
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import math
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Run:
         Called as ``save(product, suffix)`` for a step with ``save_results``.
     records : list of dict
         One per step: name, status, reason, seconds, peak memory [MB], and when it began [s since the process did].
+    reading : Future or None
+        What :func:`read_ahead` has begun.
     """
 
     steps: list[Step]
@@ -60,9 +63,12 @@ class Run:
     references: References
     save: Callable[[Product, str], None] | None = None
     records: list[dict] = dataclasses.field(default_factory=list)
+    reading: Future | None = None
 
     def __call__(self, source: str | Path | Product) -> dict[str, Product]:
         """Run all steps; return the products by suffix."""
+        if self.reading:
+            source, self.reading = self.reading.result(), None
         if is_superstripe(source.primary if isinstance(source, Product) else parse_header(source)):
             return self._walk_superstripes(source)
         if isinstance(source, Product):
@@ -292,6 +298,16 @@ def _fits_in_memory(shape: tuple[int, ...]) -> bool:
     return max(4 * samples, needed / _NEEDED) <= scratch.in_memory_limit()
 
 
+def read_ahead(path: Path, header: Mapping[str, Any]) -> Future | None:
+    """Start to read an exposure while the steps are imported; None for one that is not to be held in memory whole."""
+    if is_superstripe(header) or not _fits_in_memory(_ramp_shape(header)):
+        return None
+    reader = ThreadPoolExecutor(1, thread_name_prefix="reading")
+    reading = reader.submit(read, path)
+    reader.shutdown(wait=False)
+    return reading
+
+
 def run_steps(
     pipeline: str,
     source: str | Path | Product,
@@ -300,6 +316,8 @@ def run_steps(
     *,
     names: Sequence[str] | None = None,
     save: Callable[[Product, str], None] | None = None,
+    threads: int | None = None,
+    reading: Future | None = None,
 ) -> tuple[dict[str, Product], list[dict]]:
     """Run a pipeline, or some of its steps, on one exposure.
 
@@ -315,6 +333,10 @@ def run_steps(
         Steps to run; default the sequence for the header.
     save : callable, optional
         Takes ``(product, step name)`` for steps with ``save_results``.
+    threads : int, optional
+        Threads of the kernels; default what the machine offers.
+    reading : Future, optional
+        The source, if :func:`read_ahead` is at it.
 
     Returns
     -------
@@ -332,12 +354,15 @@ def run_steps(
     label = source.name if isinstance(source, Product) else Path(source).name
     tables.exposure_type(header, label)
     steps = [load_step(tables.stage_of(pipeline, name), name) for name in (names or tables.sequence(pipeline, header))]
+    from jwstsm.core.compiled import set_threads
+
+    set_threads(threads)
     checked = {}
     for one in steps:
         given = dict(options.get(one.name, {}))
         kept = {k: given.pop(k) for k in list(given) if k.startswith("override_") or k == "save_results"}
         checked[one.name] = {**{k: p.default for k, p in one.parameters.items()}, **one.check(given, one.name), **kept}
-    run = Run(steps, checked, references, save)
+    run = Run(steps, checked, references, save, reading=reading)
     renamed = {} if names else tables.sequences()[pipeline].get("renames", {})
     products = {renamed.get(suffix, suffix): product for suffix, product in run(source).items()}
     for suffix, product in products.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from jwstsm.core import scratch
 from jwstsm.core.fitsarray import read_image
@@ -70,9 +71,7 @@ def _opened(path: Path):
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
-        with warnings.catch_warnings(), fits.open(path, memmap=True, output_verify="silentfix") as hdus:
-            # said below in our own words, with what to do about it
-            warnings.filterwarnings("ignore", "File may have been truncated")
+        with fits.open(path, memmap=True, output_verify="silentfix") as hdus:
             size = path.stat().st_size
             last = hdus[-1]
             end = last.fileinfo()["datLoc"] + last.fileinfo()["datSpan"]
@@ -81,7 +80,7 @@ def _opened(path: Path):
                     f"{path.name}: the file is truncated ({size} of {end} bytes are there); download or make it again"
                 )
             yield hdus
-    except (OSError, ValueError, KeyError, TypeError, fits.VerifyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, fits.VerifyError, AstropyUserWarning) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(f"{path.name}: cannot be read as FITS ({error}); download or make it again") from error
