@@ -13,7 +13,7 @@ from jwstsm.core import dq
 from jwstsm.pipeline import run_steps
 from jwstsm.sim.chip import Region, build_chip
 from jwstsm.sim.detector import Effects, Readout, expose
-from jwstsm.sim.instruments import frame_time_s
+from jwstsm.sim.instruments import DETECTORS, INSTRUMENTS, frame_time_s
 from tests.builders import FakeReferences, make_ramp
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -31,12 +31,11 @@ QUIET = Effects(
     cosmic_rays_cm2_s=0.0,
     snowballs_s=0.0,
 )
-HEADER = {"INSTRUME": "NIRISS", "DETECTOR": "NIS", "EXP_TYPE": "NIS_IMAGE", "FASTAXIS": -2, "SLOWAXIS": -1, "EXPSTART": 6e4}
 WANTED = ("mask", "saturation", "superbias", "linearity", "gain", "readnoise")
 
 
-def take(light, ngroups, effects=QUIET, *, nints=1, region=CORNER, outputs=1, seed=1):
-    """Expose a part of the NIRISS detector to a charge rate [e-/s] (times its response).
+def take(light, ngroups, effects=QUIET, *, nints=1, region=CORNER, outputs=1, seed=1, detector="NIS"):
+    """Expose a part of a detector to a charge rate [e-/s] (times its response).
 
     Returns
     -------
@@ -46,13 +45,14 @@ def take(light, ngroups, effects=QUIET, *, nints=1, region=CORNER, outputs=1, se
     truth : (ny, nx) ndarray
         Count rate from light [DN/s]; NaN in reference pixels and in those with any flag.
     """
-    chip = build_chip("NIS", region, outputs, seed=5)
+    chip = build_chip(detector, region, outputs, seed=5)
     frame = frame_time_s(region.nx, region.ny, outputs)
     rate = (light * chip.response).astype(np.float32)
     exposed = expose(chip, rate, Readout(nints, ngroups, 1, 0, frame), effects, seed)
     keywords = {"NOUTPUTS": outputs, "TFRAME": frame, "TGROUP": frame, "EFFINTTM": ngroups * frame}
     keywords |= {"SUBARRAY": "FULL" if region.nx == 2048 else "SUB256"}
-    ramp = make_ramp(data=exposed.data, **{"NINTS": nints, "NGROUPS": ngroups}, **HEADER, **keywords, **_window(region))
+    keywords |= {"NINTS": nints, "NGROUPS": ngroups, "EXPSTART": 6e4}
+    ramp = make_ramp(data=exposed.data, **header_of(detector), **keywords, **_window(region))
     zero, one = np.zeros_like(chip.quadratic), np.ones_like(chip.quadratic)
     noise = np.sqrt(2) * chip.read_noise / chip.gain
     content = {
@@ -66,6 +66,13 @@ def take(light, ngroups, effects=QUIET, *, nints=1, region=CORNER, outputs=1, se
     others = ("dark", "ipc", "refpix", "sirskernel", "flat", "pastasoss", "pictureframe")
     truth = np.where(chip.flags == 0, rate / chip.gain, np.nan).astype(np.float64)
     return ramp, FakeReferences(content | dict.fromkeys(others)), truth
+
+
+def header_of(detector):
+    """Return the keywords of an image of a detector."""
+    row = DETECTORS[detector]
+    out = {"INSTRUME": row.instrument, "DETECTOR": detector, "EXP_TYPE": INSTRUMENTS[row.instrument].exp_type}
+    return out | {"CHANNEL": row.channel, "FASTAXIS": row.fast_axis, "SLOWAXIS": row.slow_axis}
 
 
 def _window(region):
@@ -125,10 +132,10 @@ def test_pixels_that_saturate_on_the_way_keep_their_slope():
     assert abs(((found.data - truth)[some] / found.err[some]).std() - 1) < 0.07
 
 
-def stripes(image, truth, dark):
-    """Rms of the medians along the fast axis (y) of what is not light, in the units of the image."""
+def stripes(image, truth, dark, axis=0):
+    """Rms of the medians along the fast axis (y by default) of what is not light, in the units of the image."""
     residual = np.where(dark, image - truth, np.nan)
-    return float(np.nanstd(np.nanmedian(residual, axis=0)))
+    return float(np.nanstd(np.nanmedian(residual, axis=axis)))
 
 
 def test_reference_pixels_and_flicker_cleaning_each_take_stripes_away():
@@ -185,7 +192,7 @@ def test_persistence_flags_cover_what_traps_release(tmp_path):
     found = {}
     for name, given in (("off", {"skip": True}), ("on", options | {"persistence_array_file": windows})):
         ramp, refs, _ = take(light, 8, seed=2)
-        ramp.primary["EXPSTART"] = HEADER["EXPSTART"] + 60 / 86400
+        ramp.primary["EXPSTART"] = 6e4 + 60 / 86400
         found[name] = calibrate(ramp, refs, persistence=given)["rate"]
     truth = take(faint, 1)[2]
     known = np.isfinite(truth)
