@@ -237,8 +237,6 @@ class Run:
             whole.release()
             log.info("%s integrations %d to %d of %d", whole.name, first + 1, last, nints)
             del block, made  # before the next one is read
-        scratch.filled(whole.data)
-        scratch.filled(whole.groupdq)
         self.save = save
         if self._saves(steps[-1]):
             self.save(whole, steps[-1].name)

@@ -35,10 +35,11 @@ def in_memory_limit() -> int:
     return int(os.environ.get("JWSTSM_MEMORY_LIMIT", _DEFAULT_LIMIT))
 
 
-def allocate(shape: tuple[int, ...], dtype, limit: int | None = None) -> np.ndarray:
+def allocate(shape: tuple[int, ...], dtype, limit: int | None = None, scattered: bool = False) -> np.ndarray:
     """Return a zeroed C-contiguous array, in memory or mapped from a scratch file (folder ``JWSTSM_SCRATCH``).
 
-    ``limit`` is the size in bytes above which it is mapped, default :func:`in_memory_limit`.
+    ``limit`` is the size in bytes above which it is mapped, default :func:`in_memory_limit`. Of a ``scattered`` one, a row
+    of every plane may be touched at a time without much more of it being mapped; to fill it takes longer.
     """
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
@@ -49,9 +50,10 @@ def allocate(shape: tuple[int, ...], dtype, limit: int | None = None) -> np.ndar
         # a plain view of it: the subclass is of no use, and compiled code takes longer to look at it
         array = np.asarray(np.memmap(file, dtype=dtype, mode="r+", shape=shape))
     mapping = _mapping(array)
-    # no reading ahead while it is filled: the system would fill its cache by pieces of up to 2 MB, of which one touch maps
-    # all, so that a row of every plane would make the whole array this process's memory
-    mapping.madvise(mmap.MADV_RANDOM)
+    if scattered:
+        # no reading ahead while it is filled: the system would fill its cache by pieces of up to 2 MB, of which one touch
+        # maps all, so that a row of every plane would make the whole array this process's memory
+        mapping.madvise(mmap.MADV_RANDOM)
     _mappings.add(mapping)
     _keep_small()
     return array
@@ -70,7 +72,7 @@ def release(array: np.ndarray | None) -> None:
 
 
 def filled(array: np.ndarray | None) -> None:
-    """Say that a scratch array has been filled once: parts of it that go to the disk are read back in longer pieces."""
+    """Say that a scattered array has been filled once: parts of it that go to the disk are read back in longer pieces."""
     mapping = _mapping(array)
     if mapping is not None:
         mapping.madvise(mmap.MADV_NORMAL)

@@ -147,7 +147,7 @@ def _read_hdu(product, hdu, entry, suffix: str, integrations, mapped: bool) -> N
 
 
 def _on_scratch(shape: tuple[int, ...], dtype) -> np.ndarray:
-    return scratch.allocate(shape, dtype, 0)
+    return scratch.allocate(shape, dtype, 0, scattered=True)
 
 
 def _complete_ramp(ramp: model.Ramp, mapped: bool) -> None:

@@ -43,7 +43,7 @@ def test_what_one_pass_touches_is_handed_back_without_a_word_and_stays(before):
 
 
 def test_a_row_of_every_plane_does_not_map_all_planes(before):
-    planes = scratch.allocate((SIZE // 1_000_000, 500, 500), np.float32)
+    planes = scratch.allocate((SIZE // 1_000_000, 500, 500), np.float32, scattered=True)
     planes[:] = 1
     assert settled(before + HELD)
     low = scratch._mapped_bytes()
