@@ -173,7 +173,7 @@ def catalog_sources(context: Context, mosaic: str | Path, catalog: str | Path, s
     from jwstsm.stage3._catalog import Catalog
 
     one, _ = context.step("source_catalog")
-    image = read(mosaic)
+    image = read(mosaic, only=("data", "err", "wht"))
     made_of = Inputs([mosaic])
     found, record = context.run("source_catalog", lambda options: one(image, context.references, options))
     if record["status"] == "SKIPPED":

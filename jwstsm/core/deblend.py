@@ -101,7 +101,8 @@ def deblend_segments(
     offset[todo[split] + 1] = whole + np.concatenate(([0], np.cumsum(found[split])[:-1]))
     is_split = np.zeros(count + 1, np.bool_)
     is_split[todo[split] + 1] = True
-    return _renumber(segments, pieces, base, offset, is_split), whole + int(found[split].sum())
+    _renumber_inplace(segments, pieces, base, offset, is_split)
+    return pieces, whole + int(found[split].sum())
 
 
 _NEIGHBOURS4 = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])
@@ -145,13 +146,12 @@ def _extent(image, segments, boxes):
 
 
 @njit(parallel=True)
-def _renumber(segments, pieces, base, offset, is_split):
-    out = np.empty_like(segments)
+def _renumber_inplace(segments, pieces, base, offset, is_split):
+    """Make the pieces of each region, 0 where it was not split, labels of the whole image."""
     for y in prange(segments.shape[0]):
         for x in range(segments.shape[1]):
             k = segments[y, x]
-            out[y, x] = offset[k] + pieces[y, x] if is_split[k] else base[k]
-    return out
+            pieces[y, x] = offset[k] + pieces[y, x] if is_split[k] else base[k]
 
 
 @njit(parallel=True)

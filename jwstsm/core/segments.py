@@ -117,11 +117,30 @@ def detect_segments(
     if mask is not None:
         above &= ~mask
     segments, count = label(above, structure=np.ones((3, 3)) if connectivity == 8 else None)
-    sizes = np.bincount(segments.ravel(), minlength=count + 1)
-    keep = sizes >= n_pixels
+    keep = _sizes(segments, count) >= n_pixels
     keep[0] = False
     numbers = np.cumsum(keep, dtype=np.int32) * keep.astype(np.int32)
-    return numbers[segments], int(keep.sum())
+    _rename_inplace(segments, numbers)
+    return segments, int(keep.sum())
+
+
+# NumPy would turn the labels into 64-bit numbers on the way, a gigabyte in a mosaic of a hundred exposures
+@njit
+def _sizes(segments, count):
+    """Return the number of pixels of each label 0 to ``count``."""
+    out = np.zeros(count + 1, np.int64)
+    for y in range(segments.shape[0]):
+        for x in range(segments.shape[1]):
+            out[segments[y, x]] += 1
+    return out
+
+
+@njit(parallel=True)
+def _rename_inplace(segments, numbers):
+    """Replace each label by its number."""
+    for y in prange(segments.shape[0]):
+        for x in range(segments.shape[1]):
+            segments[y, x] = numbers[segments[y, x]]
 
 
 @njit

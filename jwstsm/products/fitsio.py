@@ -7,6 +7,7 @@ import functools
 import hashlib
 import re
 import warnings
+from collections.abc import Collection
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -86,7 +87,12 @@ def _opened(path: Path):
         raise InputError(f"{path.name}: cannot be read as FITS ({error}); download or make it again") from error
 
 
-def read(path: str | Path, integrations: tuple[int, int] | None = None, mapped: bool = False) -> model.Product:
+def read(
+    path: str | Path,
+    integrations: tuple[int, int] | None = None,
+    mapped: bool = False,
+    only: Collection[str] | None = None,
+) -> model.Product:
     """Read a product.
 
     Parameters
@@ -97,6 +103,8 @@ def read(path: str | Path, integrations: tuple[int, int] | None = None, mapped: 
         Of a ramp, read only integrations ``first`` to ``last - 1`` (0-based).
     mapped : bool
         Put the data and the group flags of a ramp on scratch files.
+    only : collection of str, optional
+        Arrays that are read (``data``, ``err``, ...); of the others there are only the headers.
 
     Returns
     -------
@@ -126,18 +134,20 @@ def read(path: str | Path, integrations: tuple[int, int] | None = None, mapped: 
             elif entry is None:
                 product.others.append(hdu.copy())
             else:
-                _read_hdu(product, hdu, entry, suffix, integrations, mapped)
+                _read_hdu(product, hdu, entry, suffix, integrations, mapped, only)
     if isinstance(product, model.Ramp):
         product.first_integration = integrations[0] if integrations else 0
         _complete_ramp(product, mapped)
     return product
 
 
-def _read_hdu(product, hdu, entry, suffix: str, integrations, mapped: bool) -> None:
+def _read_hdu(product, hdu, entry, suffix: str, integrations, mapped: bool, only: Collection[str] | None) -> None:
     attribute, dtype, _ = entry
     product.headers[hdu.name] = _clean(hdu.header)
     if dtype == "table":
         product.tables[hdu.name] = hdu.data.copy() if hdu.data is not None else None
+        return
+    if only is not None and attribute not in only:
         return
     if suffix == "uncal" and dtype == "uint16":
         dtype = "float32"  # what stage 1 works in

@@ -275,7 +275,7 @@ def source_catalog(
         "aperture_mask_method": apermask_method,
         "kron_params": kron,
     }
-    segments = None if sources.segments is None else sources.segments.astype(np.uint32)
+    segments = None if sources.segments is None else sources.segments.view(np.uint32)
     return Catalog(catalog_columns(apertures.ee, bool(kron_params)), values, meta, segments)
 
 
