@@ -10,7 +10,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from jwstsm.outcome import say_outcome
-from jwstsm.running import clear_stale_lock, note_running
+from jwstsm.running import begin_run, tell_jobs
 from jwstsm.workflow import (
     described_exposures,
     described_mosaics,
@@ -28,10 +28,9 @@ configfile: "config.yaml"
 container: "jwstsm.sif"
 
 
-clear_stale_lock()
-note_running()
 program = open_program(config)
-program.forget_incomplete_references()
+if workflow.is_main_process:
+    begin_run(program)
 
 
 wildcard_constraints:
@@ -86,6 +85,10 @@ rule stage3:
 
 
 plan_swiftly(workflow.rules)
+
+
+onstart:
+    tell_jobs(keep_going=workflow.execution_settings.keep_going)
 
 
 onsuccess:

@@ -27,6 +27,7 @@ from jwstsm.step import Parameter, Range
 
 __all__ = [
     "check",
+    "check_keys_once",
     "default_values",
     "files_in",
     "load",
@@ -91,6 +92,7 @@ def load(path: str | Path) -> dict:
         If it is not YAML, or a key or value in it is not known.
     """
     path = Path(path)
+    check_keys_once(path)
     try:
         content = parse_yaml(path.read_text()) or {}
     except OSError as error:
@@ -98,6 +100,35 @@ def load(path: str | Path) -> dict:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     return check(content, str(path))
+
+
+def check_keys_once(path: str | Path) -> None:
+    """Refuse a file in which a key is there twice: of two, YAML silently forgets the first, with all that is in it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key and both lines.
+    """
+    path = Path(path)
+    try:
+        waiting = [yaml.compose(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))]
+    except (OSError, yaml.YAMLError):
+        return  # who reads it says so
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if lines.setdefault(key.value, line) != line:
+                    raise ConfigError(
+                        f"{path}: '{key.value}' is there twice, in lines {lines[key.value]} and {line}, and the "
+                        "first would be forgotten; write all of it at one of them"
+                    )
+                waiting.append(value)
 
 
 def default_values() -> dict[str, dict[str, Any]]:

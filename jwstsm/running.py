@@ -6,8 +6,26 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["clear_stale_lock", "note_running"]
+if TYPE_CHECKING:
+    from jwstsm.workflow import Program
+
+__all__ = ["begin_run", "clear_stale_lock", "note_running", "tell_jobs"]
+
+
+def begin_run(program: Program) -> None:
+    """Make a program directory ready for a run; for the process that the user started, not for those of the jobs."""
+    clear_stale_lock()
+    note_running()
+    owner = _owner(Path())
+    if owner and owner[0] == os.getpid():  # not while another run is at work, beside which this one is a dry run
+        program.forget_incomplete_references()
+
+
+def tell_jobs(keep_going: bool) -> None:
+    """Tell the rule references whether exposures go on without those whose references are missing (``--keep-going``)."""
+    os.environ["JWSTSM_KEEP_GOING"] = "1" if keep_going else "0"
 
 
 def _owner(folder: Path) -> tuple[int, bool] | None:

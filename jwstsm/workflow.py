@@ -24,7 +24,7 @@ from jwstsm import tables
 from jwstsm.errors import ConfigError, InputError
 from jwstsm.headers import HeaderCache
 from jwstsm.plan import Plan, grown
-from jwstsm.products.names import lock_file, split_name
+from jwstsm.products.names import LOCK_PROBLEMS, lock_file, split_name
 from jwstsm.references.needs import pipelines_of, types_of
 
 __all__ = [
@@ -225,9 +225,12 @@ class Program:
         return out
 
     def forget_incomplete_references(self, lock: str | Path = "references/lock.json") -> None:
-        """Remove the program's lock if that of an exposure is missing: the references are then selected again."""
+        """Remove the program's lock if that of an exposure is missing or has problems: they are then selected again."""
         lock = Path(lock)
         if not lock.exists():
+            return
+        if (lock.parent / LOCK_PROBLEMS).exists():
+            lock.unlink()
             return
         there = {path.name for path in lock.parent.iterdir()}
         if not all(lock_file(one.name, p) in there for one in self.exposures.values() for p in one.all_pipelines):
@@ -341,6 +344,8 @@ def open_program(content: Mapping[str, Any]) -> Program:
     gc.set_threshold(100_000, 50, 100)
 
     try:
+        if os.path.exists("config.yaml"):
+            configuration.check_keys_once("config.yaml")
         return Program(content)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None

@@ -104,7 +104,7 @@ class Web:
                 failures = 0 if now > before else failures + 1
                 before = now
                 if failures >= self.attempts:
-                    raise InputError(f"{what}: {error} ({failures} times); try again later") from None
+                    raise InputError(f"{self.server}: {what}: {error} ({failures} times); try again later") from None
                 pause = min(60.0, self.delay_s * 2 ** max(0, failures - 1))
                 log.warning("%s: %s; again in %.0f s", what, error, pause)
                 time.sleep(pause)

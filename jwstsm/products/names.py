@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["lock_file", "pair_file", "split_name"]
+__all__ = ["LOCK_PROBLEMS", "lock_file", "pair_file", "split_name"]
 
 
 def split_name(path: str | Path) -> tuple[str, str]:
@@ -12,6 +12,10 @@ def split_name(path: str | Path) -> tuple[str, str]:
     stem = Path(path).name.removesuffix(".gz").removesuffix(".fits").removesuffix(".asdf")
     base, _, suffix = stem.rpartition("_")
     return (base, suffix) if base else (stem, "")
+
+
+LOCK_PROBLEMS = "problems.txt"
+"""Beside the program's lock of references, if exposures that lack some were let pass."""
 
 
 def lock_file(exposure: str, pipeline: str) -> str:

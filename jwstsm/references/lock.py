@@ -14,7 +14,7 @@ from jwstsm.core.progress import told
 from jwstsm.errors import JwstsmError, ReferenceError_
 from jwstsm.files import atomic
 from jwstsm.headers import HeaderCache
-from jwstsm.products.names import lock_file, split_name
+from jwstsm.products.names import LOCK_PROBLEMS, lock_file, split_name
 from jwstsm.references.committed import CommittedLock, differences, lock_content
 from jwstsm.references.needs import by_pipeline
 from jwstsm.references.pars import read_pars
@@ -193,7 +193,11 @@ def lock_program(
     for problem in problems:
         log.error("%s", problem)
     log.info("%d reference files for %d exposures under %s", len(summary["files"]), len(headers), selector.context)
-    if problems and os.environ.get("JWSTSM_KEEP_GOING") != "1":
+    told_later = Path(lock).with_name(LOCK_PROBLEMS)
+    told_later.unlink(missing_ok=True)
+    if problems and os.environ.get("JWSTSM_KEEP_GOING") == "1":
+        told_later.write_text("\n".join(problems) + "\n")
+    elif problems:
         raise ReferenceError_(
             "references are missing or wrong:\n  "
             + "\n  ".join(problems)
