@@ -45,6 +45,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     rows = imaging.rows(folder, simulate_program, arguments.runs)
     rows += stage1.rows(folder, simulate_program, arguments.runs)
+    rows += stage1.likelihood_rows(folder, simulate_program, arguments.runs)
     rows += planning.rows(folder)
     if arguments.all:
         rows += imaging.hundred(folder)

@@ -21,10 +21,15 @@ CLASSES = {
 
 name, file, folder = sys.argv[1:4]
 steps = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
-if name == "wfs-image3":  # a step that stands for a pipeline
+if name == "wfs-image3":  # a step that stands for a pipeline; ramp_fit alone below
     from jwst.wfs_combine import WfsCombineStep
 
     for made in WfsCombineStep.call(file, **steps.get("wfs_combine", {})):
+        made.save(f"{folder}/{made.meta.filename}")
+elif name == "ramp_fit":
+    from jwst.ramp_fitting import RampFitStep
+
+    for made in RampFitStep.call(file, **steps.get("ramp_fit", {})):
         made.save(f"{folder}/{made.meta.filename}")
 else:
     getattr(pipelines, CLASSES[name]).call(file, output_dir=folder, save_results=True, steps=steps)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from benchmarks.imaging import Case
 from benchmarks.measure import Measured
 
-__all__ = ["CASES", "MIRI_SERIES", "rows", "step_options"]
+__all__ = ["CASES", "MIRI_SERIES", "likelihood_rows", "rows", "step_options"]
 
 
 class Row(NamedTuple):
@@ -73,3 +73,28 @@ def rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Me
         ours = case.ours("detector1", uncal, count, *step_options(row.steps))
         out.append((row.what, ours, case.official("detector1", uncal, 1, row.steps)))
     return out
+
+
+def likelihood_rows(folder: Path, simulate: Callable, count: int = 3) -> list[tuple[str, Measured, Measured | None]]:
+    """Return the rows of the likelihood fit of one near-infrared full frame, and of the preset that uses it.
+
+    Parameters
+    ----------
+    folder, simulate, count
+        As for :func:`rows`. The frame is that of the imaging rows.
+    """
+    case = Case(folder / "bench")
+    if not (case.folder / "uncal").exists():
+        simulate(case.folder, preset="bench")
+    uncal = min((case.folder / "uncal").glob("*_uncal.fits"))
+    large = step_options({"jump": {"expand_large_events": True}})
+    case.ours("detector1", uncal, 1, *large, "--jump.save_results", "true")
+    best = case.ours("detector1", uncal, count, *large, "--preset", "best")
+    ramp = case.out("ours") / uncal.name.replace("_uncal", "_jump")
+    fits = [case.ours("ramp_fit", ramp, count, "--algorithm", "LIKELY")]
+    fits.append(case.official("ramp_fit", ramp, 1, {"ramp_fit": {"algorithm": "LIKELY"}}))
+    ramp.unlink()
+    return [
+        ("ramp_fit alone, LIKELY, 2048 x 2048 x 10 groups: read, fit, write", *fits),
+        ("detector1, 2048 x 2048 x 10 groups, preset best", best, None),
+    ]
