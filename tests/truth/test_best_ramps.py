@@ -118,6 +118,18 @@ def test_at_equal_false_alarms_more_hits_are_found(rate, ngroups):
         assert alarms > 3, "the official search is as good: this test and the preset are not needed any more"
 
 
+@pytest.mark.parametrize(("ngroups", "threshold"), [(3, 6.75), (4, 5.4), (5, 5.65), (6, 5.05), (7, 4.95)])
+def test_in_the_dark_more_hits_are_found_if_false_alarms_count_at_every_rate(ngroups, threshold):
+    """The two-point difference finds more at 1 e-/s only if it may have more false alarms at 5 e-/s."""
+    limits = {f"{count}_group_rejection_threshold": threshold for count in ("three", "four")}
+    share = math.erfc(threshold / math.sqrt(2)) / math.erfc(4 / math.sqrt(2))
+    alarms = max(share * false_alarms(rate, ngroups, limits, threshold=threshold) for rate in (2.0, 5.0, 10.0))
+    assert 0.6 < alarms < 1.4
+    sizes = (5, 7, 10)
+    best = completeness(1.0, ngroups, JUMP, sizes)
+    assert (best > completeness(1.0, ngroups, limits, sizes, threshold=threshold) - 0.02).all()
+
+
 @pytest.mark.parametrize("ngroups", range(3, 11))
 def test_at_the_same_threshold_hits_that_matter_are_found(ngroups):
     for rate in (0.05, 1.0, 5.0, 200.0):
