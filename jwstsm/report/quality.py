@@ -112,7 +112,7 @@ def describe_mosaic(path: str | Path, catalog: str | Path, alignment: str | Path
 
     Where the truth of a simulation lies beside the data, the catalog is compared with it.
     """
-    mosaic = read(path)
+    mosaic = read(path, only=("data", "err", "wht", "con"))
     content = {"file": Path(path).name, **_common(mosaic), "numbers": mosaic_numbers(mosaic)}
     content["numbers"]["sources"] = _count_rows(Path(catalog))
     truth = truth_of(path)
