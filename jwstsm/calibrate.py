@@ -161,7 +161,7 @@ def write_record(path: str | Path, pipeline: str, source: Path, records: list[di
 
 def calibrate_job(pipeline: str, source: str, snakemake, background: Sequence[str] = ()) -> None:
     """Run :func:`calibrate_exposure` with what a workflow rule declares."""
-    ensure_kernels()
+    ensure_kernels(snakemake.params.preset)
     options = {step: dict(values) for step, values in dict(snakemake.params.options).items()}
     if background:
         options.setdefault("bkg_subtract", {})["bkg_list"] = [str(path) for path in background]

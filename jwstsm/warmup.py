@@ -2,7 +2,8 @@
 
 A tiny simulated program goes through the pipelines. Compiled code is kept on disk, so jobs that start later find it; a
 marker beside it says that this has been done. Jobs that start together on a new installation wait for the one of them
-that compiles (a file lock), instead of all compiling the same.
+that compiles (a file lock), instead of all compiling the same. What a preset uses beyond the default one is compiled for
+those who use it: that takes half as long again.
 """
 
 from __future__ import annotations
@@ -27,42 +28,58 @@ __all__ = ["compile_half", "compile_kernels", "ensure_kernels"]
 
 log = logging.getLogger(__name__)
 
+DEFAULT_PRESET = "official"
+
 HALVES = ("exposures", "mosaics")
 """What is compiled side by side: stage 1; and stages 2 and 3."""
 
 
-def ensure_kernels() -> None:
-    """Compile the kernels if that has not been done with this installation; wait if another process is at it."""
+def ensure_kernels(preset: str = DEFAULT_PRESET) -> None:
+    """Compile the kernels if that has not been done with this installation; wait if another process is at it.
+
+    Parameters
+    ----------
+    preset : str
+        Preset whose kernels are to be there, beside those of the default one.
+    """
     kernel_cache.settle()
-    marker = _marker()
-    if marker.exists() or os.environ.get("JWSTSM_NUMBA_CACHE") == "0":
+    if os.environ.get("JWSTSM_NUMBA_CACHE") == "0":
+        return
+    for name in dict.fromkeys((DEFAULT_PRESET, preset)):
+        _ensure(name, _marker(name))
+
+
+def _ensure(preset: str, marker: Path) -> None:
+    if marker.exists():
         return
     marker.parent.mkdir(parents=True, exist_ok=True)
     with marker.with_suffix(".lock").open("w") as lock:
         log.info("waiting for the kernels: they are compiled once for a new installation, which takes a few minutes")
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not marker.exists():
-            compile_kernels()
+            compile_kernels(preset)
             marker.touch()
 
 
-def compile_kernels() -> None:
-    """Compile the kernels of all imaging pipelines, in two processes."""
-    workers = [subprocess.Popen([sys.executable, "-m", "jwstsm.warmup", half]) for half in HALVES]
+def compile_kernels(preset: str = DEFAULT_PRESET) -> None:
+    """Compile the kernels of all imaging pipelines, in two processes; of another preset those of stage 1."""
+    halves = HALVES if preset == DEFAULT_PRESET else HALVES[:1]
+    workers = [subprocess.Popen([sys.executable, "-m", "jwstsm.warmup", half, preset]) for half in halves]
     if any([worker.wait() for worker in workers]):  # noqa: C419  (all are waited for)
         # a job compiles what it misses by itself: slower, but no reason to fail
         log.warning("compiling the kernels ahead failed; jobs compile what they need")
     log.info("kernels are compiled")
 
 
-def _marker() -> Path:
-    """Return the file that says that the kernels have been compiled: for this code, interpreter and processor."""
+def _marker(preset: str) -> Path:
+    """Return the file that says that the kernels have been compiled: for this code, interpreter, processor and preset."""
     package = Path(__file__).parent
     if os.environ.get("NUMBA_CACHE_DIR"):
         folder = Path(os.environ["NUMBA_CACHE_DIR"])
     else:
         folder = package / "__pycache__" if os.access(package, os.W_OK) else Path.home() / ".cache" / "jwstsm"
     text = f"{jwstsm.__version__} {package} {sys.version} {version('numba')} {_processor()}"
+    text += "" if preset == DEFAULT_PRESET else f" {preset}"
     return folder / f"kernels-{hashlib.sha1(text.encode()).hexdigest()[:10]}.ok"
 
 
@@ -75,13 +92,15 @@ def _processor() -> str:
         return platform.processor()
 
 
-def compile_half(half: str) -> None:
+def compile_half(half: str, preset: str = DEFAULT_PRESET) -> None:
     """Run some of the pipelines on a tiny program.
 
     Parameters
     ----------
     half : {"exposures", "mosaics"}
         Stage 1 from uncal files; or stages 2 and 3 from slopes made by hand.
+    preset : str
+        Parameters of stage 1.
     """
     from jwstsm.sim.program import simulate_program
 
@@ -98,11 +117,24 @@ def compile_half(half: str) -> None:
         )
         files = sorted((folder / "uncal").glob("*_uncal.fits"))
         if half == "exposures":
+            _correct_borders()
             for path in files[::2]:
-                _run("detector1", path, folder)
+                _run("detector1", path, folder, preset)
             return
         members = [_run("image2", _slopes_by_hand(path), folder)["cal"] for path in files[:2]]
         _combine(members, folder)
+
+
+def _correct_borders() -> None:
+    """Correct frames by their border of reference pixels, which the windows of the tiny program do not have."""
+    import numpy as np
+
+    from jwstsm.core.detector import DetectorWindow
+    from jwstsm.stage1._refpix_nir import BorderOptions, correct_border_inplace
+
+    for axes in ((-1, 2), (2, 1)):
+        planes, flags = np.zeros((2, 32, 32), np.float32), np.zeros((32, 32), np.uint32)
+        correct_border_inplace(planes, flags, DetectorWindow(*axes, 0, 0, size=32), BorderOptions())
 
 
 def _slopes_by_hand(uncal: Path) -> Path:
@@ -146,7 +178,7 @@ def _selector(folder: Path):
     return Selector(context, cache, server=None)
 
 
-def _run(pipeline: str, path: Path, folder: Path) -> Mapping[str, Path]:
+def _run(pipeline: str, path: Path, folder: Path, preset: str = DEFAULT_PRESET) -> Mapping[str, Path]:
     """Run a pipeline on one file, with the references of the tiny program."""
     from jwstsm import tables
     from jwstsm.calibrate import calibrate_exposure
@@ -161,8 +193,8 @@ def _run(pipeline: str, path: Path, folder: Path) -> Mapping[str, Path]:
     files, _ = selector.select(header, reference_types([(pipeline, steps)], {s: reference_types_of(s) for s in steps}))
     paths = {k: f and selector.locate(f) for k, f in files.items() if not k.startswith("pars-")}
     references = References(paths, None, selector.context)
-    return calibrate_exposure(pipeline, path, folder / "out", references=references)
+    return calibrate_exposure(pipeline, path, folder / "out", references=references, preset=preset)
 
 
 if __name__ == "__main__":
-    compile_half(sys.argv[1])
+    compile_half(*sys.argv[1:])
