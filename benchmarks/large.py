@@ -29,6 +29,7 @@ _WIDTH = 129.0  # of a frame [arcsec]
 _GROUPS = 3
 _SIDE_BY_SIDE = 2  # jobs of one exposure each
 _ACID = "o001"
+_PRESET = "best"  # the official alignment leaves alone what does not overlap with the first frame
 
 
 def raster(count: int, step: float) -> tuple[tuple[float, float], ...]:
@@ -92,7 +93,8 @@ def run_job(step: str, folder: Path, member: str | None = None) -> None:
     members = [folder / member] if member else sorted(folder.glob(f"*_{suffix}.fits"))
     references, lock = load_lock(folder / "lock.json")
     pars = config.merge(lock["parameters"].get("", {}), lock["parameters"].get("image3", {}))
-    context = Context(Association("mosaic", members, _ACID, **sidecars.get(step, {})), references, pars=pars)
+    association = Association("mosaic", members, _ACID, **sidecars.get(step, {}))
+    context = Context(association, references, pars=pars, preset=_PRESET)
     if step == "tweakreg":
         gather.align(context, align)
     elif step == "skymatch":

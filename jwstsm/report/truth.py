@@ -3,7 +3,8 @@
 Each kind of source is compared in the column that is meant for it: stars in the total flux (aperture and correction),
 galaxies in the isophotal flux, which is the light in the region above the detection limit and nothing beyond. The truth
 of that is the share of a galaxy's profile that lies in an ellipse as large as the region; the blur of the optics, which
-moves light out of it, is left out, so that galaxies seem a few percent too faint. The total flux of the catalog holds
+moves light out of it, is left out, so that galaxies seem 2 to 7 % too faint (NIRCam short wave, to 21 mag; 13 to 24 %
+where a galaxy is a few pixels wide or near the detection limit). The total flux of the catalog holds
 a fifth of a galaxy's light: its correction is that of a star.
 
 Real programs have no truth; the section then does not appear.
