@@ -133,7 +133,8 @@ def describe(
             lines += [f"    log: {one.log}"] if one.log else []
         if len(failed) > _MOST:
             lines.append(f"  ... and {len(failed) - _MOST} more")
-        hint = "; --keep-going makes what does not depend on it" if failed else ""
+        stopped = failed and os.environ.get("JWSTSM_KEEP_GOING") != "1"
+        hint = "; --keep-going makes what does not depend on it" if stopped else ""
         lines.append(f"  what is done is kept: when the cause is removed, the same command goes on{hint}")
     told = warnings_in(folder, since)
     for message, count in list(told.items())[:5]:

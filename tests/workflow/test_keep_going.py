@@ -46,6 +46,7 @@ def test_an_exposure_whose_references_cannot_be_selected_fails_alone(program):
     assert (program / "stage1" / good.name.replace("_uncal", "_rate")).exists()
     assert f"detector1 {bad.name.removesuffix('_uncal.fits')}: {bad.name}: " in done.stderr
     assert bad.name in (program / "references" / "problems.txt").read_text()
+    assert "--keep-going makes" not in done.stderr, "what is advised has been done"
     shutil.copy(good, bad)
     done = snakemake(program, "stage1")
     assert done.returncode == 0, done.stderr[-3000:]
