@@ -137,7 +137,7 @@ def _list(arguments: argparse.Namespace) -> int:
         )
     missing = sum(row["cache"] == "missing" for row in rows)
     _say(_table(rows))
-    _say(f"{len(rows)} files for {len(needs)} exposures under {selector.context}; ")
+    _say(f"{len(rows)} files for {len(needs)} exposure{'s' * (len(needs) != 1)} under {selector.context}; ")
     _say(f"{missing} of them missing in {selector.path}\n")
     if missing:
         _say("fetch them with 'jwstsm refs fetch', or run the workflow, which does it\n")
@@ -186,7 +186,9 @@ def _lock(arguments: argparse.Namespace) -> int:
     with atomic(arguments.output) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
     files, context = len(content["files"]), content["context"]
-    _say(f"wrote {arguments.output}: {files} files for {len(contents)} exposures under {context}\n")
+    _say(
+        f"wrote {arguments.output}: {files} files for {len(contents)} exposure{'s' * (len(contents) != 1)} under {context}\n"
+    )
     if program.crds.get("lock") != str(arguments.output):
         _say(f"to hold every run to it, set in config.yaml:  crds: {{lock: {arguments.output}}}\n")
     return 0

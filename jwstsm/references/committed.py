@@ -67,8 +67,8 @@ class CommittedLock:
             self.selections = {name: group["files"] for group in content["selections"] for name in group["exposures"]}
         except OSError as error:
             raise ConfigError(
-                f"crds: lock: {path} cannot be read ({error.strerror}); make it with 'jwstsm refs lock', "
-                "or take 'lock' out of config.yaml"
+                f"{path} cannot be read ({error.strerror}); make it with 'jwstsm refs lock', "
+                "or take 'crds: lock' out of config.yaml if it names it"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(

@@ -92,7 +92,7 @@ class Selector:
             if self.offline:
                 raise ReferenceError_(
                     f"CRDS context {self.context} is not in the cache {self.path}: {_one_line(error)}; "
-                    "fill the cache (jwstsm refs fetch) or correct crds: path in config.yaml"
+                    f"fill the cache (jwstsm refs fetch --context {self.context}) or correct crds: path in config.yaml"
                 ) from error
         from crds.client import api
 
