@@ -69,7 +69,7 @@ def test_list_works_on_a_folder_of_exposures_and_writes_nothing_into_it(own, cap
     words = ("--context", "jwst_9001.pmap", "--crds-path", cache)
     code, text, _ = refs(program / "uncal", capsys, "list", *words)
     assert code == 0
-    assert "for 1 exposures under jwst_9001.pmap" in text
+    assert "for 1 exposure under jwst_9001.pmap" in text
     assert not [p for p in (program / "uncal").iterdir() if not p.name.endswith("_uncal.fits")]
 
 
