@@ -1,14 +1,15 @@
 """Walking an exposure by rows of the detector, where the arrays may lie in scratch files.
 
 What compares the integrations of a pixel needs a few rows of every plane. Touching them in the mapped file would make
-the kernel map some pages around each, and all of those count as this process's memory, more with every integration. So
-the rows are copied to memory, with the mapping handed back every few planes, and what changed is copied back.
+the kernel map some pages around each, which takes longer than to copy them, and all of those count as this process's
+memory, more with every integration. So the rows are read from the file, and what changed is written back to it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,9 +17,7 @@ from jwstsm.core import scratch
 
 __all__ = ["row_blocks"]
 
-_HELD = 1 << 25  # bytes of a scratch file that are mapped at a time
 _ROWS = 16  # rows that keep the threads busy
-_AROUND = 1 << 17  # bytes that the kernel may map around a part of a plane
 
 
 def row_blocks(
@@ -61,11 +60,11 @@ def row_blocks(
         blocks = [_block(array, rows, ny, buffer) for array, buffer in zip(arrays, space, strict=True)]
         for k in range(len(read) + len(changed)):
             if copied[k]:
-                _copy(blocks[k], _planes(arrays[k])[:, rows], arrays[k])
+                _read(blocks[k], arrays[k], rows)
         yield rows, _more_rows(blocks, [array.shape[-2] == ny for array in arrays], rows.stop - rows.start)
         for k in range(len(read), len(arrays)):
             if copied[k]:
-                _copy(_planes(arrays[k])[:, rows], blocks[k], arrays[k])
+                _write(blocks[k], arrays[k], rows)
 
 
 def _planes(array: np.ndarray) -> np.ndarray:
@@ -93,10 +92,31 @@ def _more_rows(blocks: list[np.ndarray], cut: list[bool], count: int) -> list[np
     ]
 
 
-def _copy(target: np.ndarray, source: np.ndarray, mapped: np.ndarray) -> None:
-    """Copy plane by plane, and hand back the pages of ``mapped``, to which one of the two belongs, now and then."""
-    target, source = _planes(target), _planes(source)
-    step = max(1, _HELD // (source[0].nbytes + _AROUND)) if source.size else 1
-    for k in range(0, source.shape[0], step):
-        target[k : k + step] = source[k : k + step]
-        scratch.release(mapped)
+def _read(block: np.ndarray, array: np.ndarray, rows: slice) -> None:
+    if scratch.is_mapped(array):
+        _transfer(os.preadv, block, array, rows)
+    else:
+        _planes(block)[:] = _planes(array)[:, rows]
+
+
+def _write(block: np.ndarray, array: np.ndarray, rows: slice) -> None:
+    if scratch.is_mapped(array):
+        _transfer(os.pwritev, block, array, rows)
+    else:
+        _planes(array)[:, rows] = _planes(block)
+
+
+def _transfer(call: Callable, block: np.ndarray, array: np.ndarray, rows: slice) -> None:
+    """Read rows of every plane of a mapped array into a block (``os.preadv``), or write them (``os.pwritev``)."""
+    descriptor, start = scratch.place(array)
+    *_, ny, nx = array.shape
+    line = nx * array.itemsize
+    length = (rows.stop - rows.start) * line
+    content = memoryview(block.reshape(-1).view(np.uint8))
+    for k in range(block.nbytes // length):
+        done, place = 0, start + k * ny * line + rows.start * line
+        while done < length:
+            moved = call(descriptor, [content[k * length + done : (k + 1) * length]], place + done)
+            if moved == 0:
+                raise OSError("a scratch file ends before its array does")
+            done += moved

@@ -19,13 +19,14 @@ import weakref
 
 import numpy as np
 
-__all__ = ["allocate", "filled", "in_memory_limit", "is_mapped", "release"]
+__all__ = ["allocate", "filled", "in_memory_limit", "is_mapped", "place", "release"]
 
 _DEFAULT_LIMIT = 420_000_000  # bytes; a full frame of 2048 x 2048 x 25 groups in float32
 _GROWTH = 1 << 20  # bytes
 _PAUSE = 0.004  # s; what two threads touch meanwhile is small beside what is held
 
 _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+_files: weakref.WeakKeyDictionary[mmap.mmap, tuple[int, int]] = weakref.WeakKeyDictionary()
 _keeper: threading.Thread | None = None
 _starting = threading.Lock()
 
@@ -49,7 +50,10 @@ def allocate(shape: tuple[int, ...], dtype, limit: int | None = None, scattered:
         file.truncate(nbytes)
         # a plain view of it: the subclass is of no use, and compiled code takes longer to look at it
         array = np.asarray(np.memmap(file, dtype=dtype, mode="r+", shape=shape))
+        descriptor = os.dup(file.fileno())
     mapping = _mapping(array)
+    weakref.finalize(mapping, os.close, descriptor)
+    _files[mapping] = descriptor, array.ctypes.data
     if scattered:
         # no reading ahead while it is filled: the system would fill its cache by pieces of up to 2 MB, of which one touch
         # maps all, so that a row of every plane would make the whole array this process's memory
@@ -69,6 +73,12 @@ def release(array: np.ndarray | None) -> None:
     mapping = _mapping(array)
     if mapping is not None:
         mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def place(array: np.ndarray) -> tuple[int, int]:
+    """Return the file descriptor of a mapped array and where in the file it begins [byte]."""
+    descriptor, start = _files[_mapping(array)]
+    return descriptor, array.ctypes.data - start
 
 
 def filled(array: np.ndarray | None) -> None:
