@@ -7,11 +7,12 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import jwstsm
 from jwstsm.errors import ConfigError, InputError, JwstsmError
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]
 
 _SNAKEFILE = """\
 from jwstsm.workflow import snakefile
@@ -363,5 +364,15 @@ def _info(arguments) -> int:
     return 0
 
 
+def entry() -> NoReturn:
+    """Run the command line as a process of its own."""
+    code = main()
+    if code:
+        sys.exit(code)
+    from jwstsm.job import leave
+
+    leave()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

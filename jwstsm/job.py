@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from jwstsm import staging
 from jwstsm.errors import JwstsmError
 
-__all__ = ["logged", "setup_logging"]
+__all__ = ["leave", "logged", "setup_logging"]
 
 log = logging.getLogger("jwstsm")
 
@@ -34,7 +36,10 @@ def setup_logging(path: str | Path | None = None, level: int = logging.INFO) -> 
 
 @contextlib.contextmanager
 def logged(snakemake) -> Iterator[None]:
-    """Run the body of a workflow script with its log; a known error ends the job with one line, not a traceback."""
+    """Run the body of a workflow script with its log, and end the process after it.
+
+    A known error ends the job with one line, not a traceback.
+    """
     path = Path(str(snakemake.log[0])) if snakemake.log else None
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,3 +54,13 @@ def logged(snakemake) -> Iterator[None]:
     except Exception:
         log.exception("unexpected error in rule %s", snakemake.rule)
         raise
+    leave()
+
+
+def leave() -> NoReturn:
+    """End the process, successfully and at once: taking the compiler down piece by piece takes a quarter of a second."""
+    logging.shutdown()
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)

@@ -186,9 +186,8 @@ def _lock(arguments: argparse.Namespace) -> int:
     with atomic(arguments.output) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
     files, context = len(content["files"]), content["context"]
-    _say(
-        f"wrote {arguments.output}: {files} files for {len(contents)} exposure{'s' * (len(contents) != 1)} under {context}\n"
-    )
+    exposures = f"{len(contents)} exposure{'s' * (len(contents) != 1)}"
+    _say(f"wrote {arguments.output}: {files} files for {exposures} under {context}\n")
     if program.crds.get("lock") != str(arguments.output):
         _say(f"to hold every run to it, set in config.yaml:  crds: {{lock: {arguments.output}}}\n")
     return 0
