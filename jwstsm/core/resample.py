@@ -327,16 +327,10 @@ def resample_frames(
 def _store(coadd: Coadd, out: Resampled, start: int, options: Drizzling) -> None:
     """Divide the sums of a tile and put the results in their place."""
     rows = slice(start, start + coadd.shape[0])
-    part = {name: np.empty(coadd.shape, np.float32) for name in ("data", "wht")}
+    part = {"data": out.data[rows], "wht": out.wht[rows]}
     if options.nvar:
-        part["err"] = np.empty(coadd.shape, np.float32)
-        part["variances"] = np.empty((options.nvar, *coadd.shape), np.float32)
-        scale = options.variance_scale
-        coadd.finish(part, fillval=options.fillval, variance_scale=scale)
-        out.err[rows], out.variances[:, rows] = part["err"], part["variances"]
-    else:
-        coadd.finish(part, fillval=options.fillval)
-    out.data[rows], out.wht[rows] = part["data"], part["wht"]
+        part |= {"err": out.err[rows], "variances": out.variances[:, rows]}
+    coadd.finish(part, fillval=options.fillval, variance_scale=options.variance_scale)
     if out.con is not None:
         out.con[:, rows] = coadd.con
     if out.dq is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from jwstsm.wcs.surrogate import fit_surrogate
 __all__ = ["PixelMap", "pixel_map"]
 
 log = logging.getLogger(__name__)
+
+_CELL = 32  # pixels: size of the cells that a window is put together of
 
 
 @njit(parallel=True)
@@ -125,15 +128,23 @@ class PixelMap:
         _, _, (u, v) = self._lattice(step)
         return float(np.nanmin(u)), float(np.nanmax(u)), float(np.nanmin(v)), float(np.nanmax(v))
 
-    def window(self, x0: float, x1: float, y0: float, y1: float, step: int = 32) -> tuple[int, int, int, int] | None:
+    @cached_property
+    def _cells(self):
+        """Lattice lines, and the least and the largest coordinates (2, ny - 1, nx - 1) of the cells between them."""
+        x, y, image = self._lattice(_CELL)
+        corners = np.stack([image[:, i : i - 1 or None, j : j - 1 or None] for i in (0, 1) for j in (0, 1)])
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        # within a cell the edges may bulge a little beyond the corners
+        margin = 0.5 + 0.01 * (high - low)
+        return x, y, low - margin, high + margin
+
+    def window(self, x0: float, x1: float, y0: float, y1: float) -> tuple[int, int, int, int] | None:
         """Return the part of the first image that can reach a rectangle of the second.
 
         Parameters
         ----------
         x0, x1, y0, y1 : float
             The rectangle, in pixels of the second image (edges, so ``-0.5`` is the edge of pixel 0).
-        step : int
-            Size of the cells that are tested [pixel].
 
         Returns
         -------
@@ -141,12 +152,7 @@ class PixelMap:
             First and last + 1 column, first and last + 1 row; None if nothing does. It may be a cell too large, never
             too small.
         """
-        x, y, image = self._lattice(step)
-        corners = np.stack([image[:, i : i - 1 or None, j : j - 1 or None] for i in (0, 1) for j in (0, 1)])
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        # within a cell the edges may bulge a little beyond the corners
-        margin = 0.5 + 0.01 * (high - low)
-        low, high = low - margin, high + margin
+        x, y, low, high = self._cells
         touch = (low[0] <= x1) & (high[0] >= x0) & (low[1] <= y1) & (high[1] >= y0)
         if not touch.any():
             return None
