@@ -104,6 +104,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     one.set_defaults(function=_mask)
 
     one = sub.add_parser("warmup", help="compile the numerical kernels now, once per installation, not in the first job")
+    one.add_argument("--preset", default="official", help="also what this parameter set uses (default %(default)s)")
     one.set_defaults(function=_warmup)
 
     for command, (room, what) in _ROOMS.items():
@@ -122,9 +123,11 @@ def _mask(arguments) -> None:
 
 
 def _warmup(arguments) -> None:
+    from jwstsm.config import check_preset
     from jwstsm.warmup import ensure_kernels
 
-    ensure_kernels()
+    check_preset(arguments.preset)
+    ensure_kernels(arguments.preset)
 
 
 def _init(arguments) -> None:

@@ -28,6 +28,7 @@ from jwstsm.step import Parameter, Range
 __all__ = [
     "check",
     "check_keys_once",
+    "check_preset",
     "default_values",
     "files_in",
     "load",
@@ -164,8 +165,7 @@ def check(content: Mapping[str, Any], where: str = "config.yaml") -> dict:
     out["archive"] = _check_archive(out["archive"], f"{where}: archive")
     if not isinstance(out["stages"], list) or not set(out["stages"]) <= {1, 2, 3}:
         raise ConfigError(f"{where}: 'stages' is {out['stages']!r} but must be a list of 1, 2 and 3")
-    if out["preset"] not in preset_names():
-        raise ConfigError(f"{where}: preset '{out['preset']}' is not one of {', '.join(preset_names())}")
+    check_preset(out["preset"], f"{where}: ")
     out["steps"] = check_steps(out["steps"] or {}, f"{where}: steps")
     if not isinstance(out["overrides"], list):
         raise ConfigError(f"{where}: 'overrides' must be a list of entries with 'match' and 'steps'")
@@ -242,8 +242,15 @@ def preset_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in resources.files("jwstsm.presets").iterdir() if ".yaml" in p.name)
 
 
+def check_preset(name: str, where: str = "") -> None:
+    """Raise a ConfigError if there is no such preset."""
+    if name not in preset_names():
+        raise ConfigError(f"{where}there is no preset '{name}'; there are {', '.join(preset_names())}")
+
+
 @functools.cache
 def _preset(name: str) -> dict:
+    check_preset(name)
     content = parse_yaml(resources.files("jwstsm.presets").joinpath(f"{name}.yaml").read_text())
     for i, rule in enumerate(content["rules"]):
         rule["steps"] = check_steps(rule["steps"], f"preset {name}: rules[{i}]")
