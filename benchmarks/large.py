@@ -92,7 +92,7 @@ def run_job(step: str, folder: Path, member: str | None = None) -> None:
     suffix = {"resample": f"{_ACID}_crf", "source_catalog": "i2d"}.get(step, "cal")
     members = [folder / member] if member else sorted(folder.glob(f"*_{suffix}.fits"))
     references, lock = load_lock(folder / "lock.json")
-    pars = config.merge(lock["parameters"].get("", {}), lock["parameters"].get("image3", {}))
+    pars = config.parameters_of(lock, "image3")
     association = Association("mosaic", members, _ACID, **sidecars.get(step, {}))
     context = Context(association, references, pars=pars, preset=_PRESET)
     if step == "tweakreg":

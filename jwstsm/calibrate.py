@@ -88,8 +88,7 @@ def calibrate_exposure(
     content, pars = {}, {}
     if references is None:
         references, content = load_lock(lock)
-        by_pipeline = content.get("parameters", {})
-        pars = config.merge(by_pipeline.get("", {}), by_pipeline.get(pipeline, {}))
+        pars = config.parameters_of(content, pipeline)
     else:
         if callable(references):
             references, pars = references()

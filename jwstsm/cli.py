@@ -290,7 +290,7 @@ def _references(arguments, settings, pipeline: str, steps: Sequence[str], header
     from concurrent.futures import ProcessPoolExecutor
 
     from jwstsm import tables
-    from jwstsm.config import merge
+    from jwstsm.config import parameters_of
     from jwstsm.step import load_step
 
     other = ProcessPoolExecutor(1)
@@ -304,8 +304,7 @@ def _references(arguments, settings, pipeline: str, steps: Sequence[str], header
             load_step(tables.stage_of(pipeline, step), step)
         lock = selection.result()
         paths = {kind: None if entry is None else entry["path"] for kind, entry in lock["files"].items()}
-        pars = merge(lock["parameters"].get("", {}), lock["parameters"].get(pipeline, {}))
-        return References(paths, None, lock["context"]), pars
+        return References(paths, None, lock["context"]), parameters_of(lock, pipeline)
 
     return wait
 

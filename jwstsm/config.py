@@ -34,6 +34,7 @@ __all__ = [
     "load",
     "merge",
     "options_for",
+    "parameters_of",
     "preset_options",
     "resolve",
     "step_parameters",
@@ -240,6 +241,12 @@ def _known(word: Any, possible: Iterable[str], what: str) -> None:
 def preset_names() -> list[str]:
     """Return the names of the presets."""
     return sorted(p.name.removesuffix(".yaml") for p in resources.files("jwstsm.presets").iterdir() if ".yaml" in p.name)
+
+
+def parameters_of(lock: Mapping[str, Any], pipeline: str) -> dict[str, dict]:
+    """Return what the ``pars-*`` references of a lock set for a pipeline."""
+    found = lock.get("parameters", {})
+    return merge(found.get("", {}), found.get(pipeline, {}))
 
 
 def check_preset(name: str, where: str = "") -> None:

@@ -216,8 +216,7 @@ def context_of(snakemake, members: Sequence[str], pipeline: str = "image3") -> C
     sidecars = {k: snakemake.input.get(k) for k in ("alignment", "sky")}
     association = Association(named["product"], members, named["acid"], name=named["file"], **sidecars)
     references, lock = load_lock(snakemake.input.references)
-    by_pipeline = lock.get("parameters", {})
-    pars = config.merge(by_pipeline.get("", {}), by_pipeline.get(pipeline, {}))
+    pars = config.parameters_of(lock, pipeline)
     options = {step: dict(values) for step, values in dict(snakemake.params.options).items()}
     preset = snakemake.params.preset
     return Context(
@@ -279,7 +278,7 @@ def run_association(
         raise InputError("; ".join(lock["problems"]))
     files = {kind: None if entry is None else entry["path"] for kind, entry in lock["files"].items()}
     references = References(files, None, selector.context)
-    pars = config.merge(lock["parameters"].get("", {}), lock["parameters"].get(pipeline, {}))
+    pars = config.parameters_of(lock, pipeline)
     records: list[dict] = []
 
     def context(members, alignment=None, sky=None) -> Context:

@@ -68,7 +68,8 @@ def compile_kernels(preset: str = DEFAULT_PRESET) -> None:
     if any([worker.wait() for worker in workers]):  # noqa: C419  (all are waited for)
         # a job compiles what it misses by itself: slower, but no reason to fail
         log.warning("compiling the kernels ahead failed; jobs compile what they need")
-    log.info("kernels are compiled")
+    else:
+        log.info("kernels are compiled")
 
 
 def _marker(preset: str) -> Path:
